@@ -1,0 +1,114 @@
+r"""Final answers as text: how a prompt asks for one, how a gold answer is written, how a number is read.
+
+Prompts, verifiers and data sources share these, so that what is asked for, shown and accepted cannot drift apart.
+"""
+
+import re
+from decimal import Decimal
+from fractions import Fraction
+
+from whit.core.types import AnswerFormat, Example
+
+INSTRUCTIONS: dict[AnswerFormat, str] = {
+    "hash": "Reason step by step. End with a line that holds '#### ' and the final answer, nothing else.",
+    "boxed": "Reason step by step. Put the final answer in \\boxed{}.",
+    "tags": "Reason step by step. Put the final answer between <answer> and </answer>.",
+    "plain": "Write the final answer only.",
+}
+"""What a prompt adds to ask for each answer format."""
+
+# A number does not start inside a word or another number ('x2', the 3 of '10-3' is not -3).
+NUMBER = re.compile(
+    r"(?:(?<![A-Za-z0-9)])(?P<minus>-)|(?<![A-Za-z0-9]))"
+    r"(?:(?P<whole>\d+) (?P<part>\d+/\d+)(?!\d)|(?P<top>{one})(?:\s?/\s?(?P<bottom>{one}))?)".replace(
+        "{one}", r"(?:(?:\d{1,3}(?:,\d{3}(?!\d))+|\d+)(?:\.\d+)?|\.\d+)"
+    ),
+    re.ASCII,
+)
+# What may stand before a leading number: signs of currency, emphasis and LaTeX, and the left side of 'x = 5 + 4 = 9'.
+LEAD = re.compile(r"(?:[^\n=A-WYZa-wyz]*=)*+(?:[^\w.-]|_)*+")
+UNIT = re.compile(r"[^\n.?!;:]{0,40}(?:\s*\\\])?[.\s]*")  # '\\]' closes a LaTeX display
+MAX_NUMBER_CHARS = 400  # Python refuses to convert 4,300 digits and more; a looping model writes them
+CHARACTERS = str.maketrans(
+    {"−": "-", "–": "-", "‑": "-", "⁄": "/", "\u00a0": " ", "\u202f": "", "\u2009": ""}  # the last two: 1 234
+)
+
+
+def render_answer(gold: str, answer_format: AnswerFormat) -> str:
+    r"""The gold answer in the form the prompt asks for: '#### 7', '\boxed{7}', '<answer>7</answer>' or '7'."""
+    if answer_format == "hash":
+        return f"#### {' '.join(gold.split())}"  # the marker reaches to the end of its line
+    if answer_format == "boxed":
+        return f"\\boxed{{{gold}}}"
+    if answer_format == "tags":
+        return f"<answer>{gold}</answer>"
+    return gold
+
+
+def completion_text(example: Example, *, with_rationale: bool = True) -> str:
+    """The completion that an example teaches: its rationale, then the answer in its format; the answer alone if none."""
+    answer = render_answer(example.gold, example.answer_format)
+    if not with_rationale or not example.rationale:
+        return answer
+    return f"{example.rationale}\n{answer}"
+
+
+def parse_number(text: str) -> Fraction | None:
+    """The one number that the whole of `text` states, exactly; None when it states none or several.
+
+    Reads '$1,080', '18.00', '-3', '1/2', '1 1/2', LaTeX fractions, '5 + 4 = 9', and '9 apples': a unit may follow.
+    A percent sign is a unit: '50%' is 50, because word problems that ask for a percentage have 50 as their answer.
+    """
+    text = _plain(text).strip()
+    found = _leading(text)
+    if found is None or not UNIT.fullmatch(text, found.end()) or NUMBER.search(text, found.end()):
+        return None
+    return _value(found)
+
+
+def leading_number(text: str) -> Fraction | None:
+    """The number with which `text` starts, whatever follows it."""
+    found = _leading(_plain(text))
+    return _value(found) if found else None
+
+
+def last_number(text: str) -> Fraction | None:
+    """The last number that stands anywhere in `text`."""
+    values = map(_value, reversed(list(NUMBER.finditer(_plain(text)))))
+    return next((value for value in values if value is not None), None)
+
+
+def show_number(value: Fraction) -> str:
+    """'18', '0.5' or '1/3': one spelling per value, so that equal answers are equal strings."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    decimal = Decimal(value.numerator) / Decimal(value.denominator)
+    return format(decimal.normalize(), "f") if Fraction(decimal) == value else str(value)
+
+
+def _plain(text: str) -> str:
+    """Typographic, LaTeX and currency forms as the plain characters that NUMBER knows."""
+    text = text.translate(CHARACTERS).replace("{,}", ",").replace("\\!", "").replace("\\,", "")
+    text = re.sub(r"(?<=\d)\\[dt]?frac", r" \\frac", text)  # 1\frac{1}{2} is one and a half
+    text = re.sub(r"\\[dt]?frac(?:(\d)(\d)|\{([^{}]{0,99})\}\{([^{}]{0,99})\})", r"\1\3/\2\4", text)
+    text = re.sub(r"(?<=-)\\?[$€£¥₹]", "", text)
+    return re.sub(r"\\?[$€£¥₹]", " ", text)
+
+
+def _leading(text: str) -> re.Match[str] | None:
+    lead = LEAD.match(text)
+    assert lead is not None  # it matches the empty text
+    return NUMBER.match(text, lead.end())
+
+
+def _value(found: re.Match[str]) -> Fraction | None:
+    if len(found[0]) > MAX_NUMBER_CHARS:
+        return None
+    try:
+        if found["whole"]:
+            value = Fraction(found["whole"]) + Fraction(found["part"])
+        else:
+            value = Fraction(found["top"].replace(",", "")) / Fraction((found["bottom"] or "1").replace(",", ""))
+    except ZeroDivisionError:
+        return None
+    return -value if found["minus"] else value

@@ -1,0 +1,60 @@
+"""One tree of errors. Each says what was given, where, what is needed and what to change.
+
+`exit_code` is what the command line returns: 2 when the request itself is wrong, 1 when something failed on the way.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class WhitError(Exception):
+    """Anything that whit refuses or fails at, with a message for the user."""
+
+    exit_code = 1
+
+
+class UsageError(WhitError, ValueError):
+    """The request cannot be carried out as written: a name, a type, a range, a combination."""
+
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A recipe or study file holds something that is not understood; the message starts with its dotted path."""
+
+
+class PartError(UsageError, LookupError):
+    """No part (objective, task, verifier, ...) has this name."""
+
+
+class BudgetError(UsageError):
+    """The budget does not buy what was asked for."""
+
+
+class DataError(WhitError, ValueError):
+    """A data file or a task holds something that cannot be used; the message names the line or the example."""
+
+
+class ModelError(WhitError, OSError):
+    """A model directory cannot be loaded or saved."""
+
+
+class TemplateError(WhitError, ValueError):
+    """Text cannot be rendered to tokens: no chat template, or a prompt longer than the context."""
+
+
+class RunError(WhitError, RuntimeError):
+    """A run failed after it had started; what was finished is kept."""
+
+
+class CollapseError(RunError):
+    """Training produced a loss or gradient that is not finite."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """" Did you mean 'x'?" for the closest of `known`, or the list of what there is."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" There is: {', '.join(known)}." if known else ""

@@ -1,0 +1,218 @@
+"""Where things are kept: immutable artifacts by content key, and the directory in which a stage works.
+
+An artifact is written beside its place and renamed, so a killed run leaves no half artifact; what it leaves is the
+`.partial` directory with its last checkpoint, where the next run of the same key goes on.
+"""
+
+import ast
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from whit.core.errors import RunError
+from whit.core.ledger import Ledger
+from whit.core.types import Artifact
+
+Notify = Callable[[dict[str, Any]], None]
+
+
+def silent(_: dict[str, Any]) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that an artifact's content depends on; its hash is the key."""
+
+    stage: str
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    seed: int
+    limit_flops: float | None
+    code: str
+    dtype: str
+    device: str
+    torch: str
+
+    def key(self) -> str:
+        return hashlib.sha256(json.dumps(vars(self), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@dataclass
+class Run:
+    """What the system supplies to a stage: where to work, what may be spent, and the recipe's shared values.
+
+    task, teacher: as the recipe names them; a stage resolves them. notify: receives progress, for the terminal.
+    """
+
+    directory: Path
+    facts: Facts
+    ledger: Ledger
+    task: Any = None
+    teacher: Any = None
+    dtype: str = "float32"
+    device: str = "cpu"
+    notify: Notify = silent
+    checkpoint_seconds: float = 60.0
+
+    @property
+    def seed(self) -> int:
+        return self.facts.seed
+
+    def save(self, write: Callable[[Path], None], **outcome: Any) -> Artifact:
+        """Finish the stage: `write` puts the model into the directory, and the directory becomes the artifact."""
+        with saving(self.directory):
+            write(self.directory)
+        record = {"facts": vars(self.facts), "ledger": self.ledger.to_plain(), "outcome": outcome}
+        return Store(self.directory.parent).seal(self.directory, record)
+
+
+class Store:
+    """The artifacts under one directory."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def find(self, key: str) -> Artifact | None:
+        """The finished artifact of this key."""
+        for path in self.root.glob(f"*-{key}"):
+            if (path / "artifact.json").exists():
+                return Artifact(path, key)
+        return None
+
+    def all(self) -> list[Artifact]:
+        """Every finished artifact, oldest first."""
+        records = sorted(self.root.glob("*/artifact.json"), key=lambda p: p.stat().st_mtime)
+        return [Artifact(p.parent, p.parent.name.rpartition("-")[2]) for p in records if not p.parent.name.endswith(".partial")]
+
+    @contextmanager
+    def workplace(self, facts: Facts) -> Iterator[Path]:
+        """The partial directory of a key, locked: a second process that wants the same artifact waits here."""
+        partial = self.root / f"{facts.stage}-{facts.key()}.partial"
+        partial.mkdir(parents=True, exist_ok=True)
+        with (self.root / f".{facts.key()}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            partial.mkdir(parents=True, exist_ok=True)
+            try:
+                yield partial
+            finally:
+                with suppress(OSError):
+                    os.unlink(lock.name)
+
+    def seal(self, partial: Path, record: Mapping[str, Any]) -> Artifact:
+        """Write the record and rename: from here on the artifact exists."""
+        shutil.rmtree(partial / "checkpoint", ignore_errors=True)
+        with saving(partial):
+            (partial / "artifact.json").write_text(json.dumps(record, indent=1, sort_keys=True, default=str))
+            final = partial.with_suffix("")
+            if final.exists():
+                shutil.rmtree(final)
+            partial.rename(final)
+        return Artifact(final, final.name.rpartition("-")[2])
+
+
+@contextmanager
+def saving(where: Path) -> Iterator[None]:
+    """Turns an operating-system error while writing (disk full, no permission) into one that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"could not write under {where}: {error.strerror or error}. What was finished before is kept: "
+            "make room or choose another directory (--runs DIR), then run the same command again."
+        ) from error
+
+
+def write_beside(path: Path, text: str) -> None:
+    """Replace a file in one step: a reader sees the old content or the new one."""
+    with saving(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_text(text)
+        temporary.replace(path)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Why two keys differ: a line for each fact that changed, nested settings by their dotted name."""
+    lines: list[str] = []
+    flat_old, flat_new = dict(_flat(old)), dict(_flat(new))
+    for name in sorted(flat_old.keys() | flat_new.keys()):
+        before, after = flat_old.get(name, "(not set)"), flat_new.get(name, "(not set)")
+        if before != after:
+            lines.append(f"{name}: {before} -> {after}")
+    return lines
+
+
+def digest_of(path: Path) -> str:
+    """A hash of a model directory or a file: of its content, remembered by path, size and time of change."""
+    if path.is_dir() and (path / "artifact.json").exists():
+        return path.name.rpartition("-")[2]
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return _digest(tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files))
+
+
+def code_digest(modules: Iterable[str]) -> str:
+    """A hash of the source of these whit modules and of everything in whit that they import."""
+    sources: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in sources:
+            continue
+        source, imported = _imports(module)
+        sources[module] = source
+        waiting += imported
+    return hashlib.sha256("".join(f"{m}:{sources[m]}" for m in sorted(sources)).encode()).hexdigest()[:16]
+
+
+@cache
+def _imports(module: str) -> tuple[str, tuple[str, ...]]:
+    if module.endswith(".py"):
+        source = Path(module).read_text()
+    else:
+        try:
+            spec = importlib.util.find_spec(module)
+        except ModuleNotFoundError:
+            spec = None
+        if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+            return "", ()
+        source = Path(spec.origin).read_text()
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("whit"):
+            found.append(node.module)
+            found += [f"{node.module}.{alias.name}" for alias in node.names if node.module.count(".") < 2]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.startswith("whit")]
+    return hashlib.sha256(source.encode()).hexdigest(), tuple(found)
+
+
+@cache
+def _digest(files: tuple[tuple[str, int, int], ...]) -> str:
+    total = hashlib.sha256()
+    for name, _, _ in files:
+        total.update(Path(name).name.encode())
+        with open(name, "rb") as stream:
+            while block := stream.read(1 << 22):
+                total.update(block)
+    return total.hexdigest()[:16]
+
+
+def _flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, Mapping) and tree:
+        for key, value in tree.items():
+            yield from _flat(value, f"{prefix}{key}.")
+    elif isinstance(tree, list) and any(isinstance(item, Mapping) for item in tree):
+        for index, value in enumerate(tree, 1):
+            yield from _flat(value, f"{prefix}{index}.")
+    else:
+        yield prefix.rstrip("."), tree

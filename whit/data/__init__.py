@@ -1,0 +1,1 @@
+"""Examples from a user's files and the hub, split into train, dev and test."""

@@ -1,0 +1,1 @@
+"""Layer 1: decoders, their files, adapters and tokenizers."""

@@ -1,0 +1,144 @@
+"""Two ways to attend: over documents packed side by side in one row, and over a cache while decoding.
+
+Both take the projections of one layer and return its attention output, so a decoder is written once.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Attention(Protocol):
+    """What a decoder layer calls. q_LHD, k_LhD, v_LhD: heads H of queries, h of keys and values; returns [L, H, D]."""
+
+    def __call__(self, layer: int, q_LHD: Tensor, k_LhD: Tensor, v_LhD: Tensor, scale: float, window: int) -> Tensor: ...
+
+
+class Packed:
+    """Causal attention inside each document of a packed row, and none across documents.
+
+    Documents are laid out as the rows of padded blocks of similar length. Padding stands after the tokens, where
+    causal attention never looks, so no mask is needed and the fused kernels run.
+    lengths: tokens of each document, in row order.
+    record: when given, receives (k_LhD, v_LhD) of every layer, for a cache.
+    """
+
+    MAX_PADDED = 1.25  # a block holds at most this many times the tokens of its documents
+
+    def __init__(self, lengths: Sequence[int], device: torch.device, record: list[tuple[Tensor, Tensor]] | None = None):
+        self.record = record
+        self.blocks: list[tuple[Tensor, int, int]] = []
+        self.restore = torch.empty(0)
+        if len(lengths) > 1:
+            self._lay_out(lengths, device)
+
+    def __call__(self, layer: int, q_LHD: Tensor, k_LhD: Tensor, v_LhD: Tensor, scale: float, window: int) -> Tensor:
+        if self.record is not None:
+            self.record.append((k_LhD, v_LhD))
+        if not self.blocks:
+            return _causal(q_LHD[None], k_LhD[None], v_LhD[None], scale, window)[0]
+        parts = []
+        for index, rows, length in self.blocks:
+            q, k, v = (x[index].view(rows, length, *x.shape[1:]) for x in (q_LHD, k_LhD, v_LhD))
+            parts.append(_causal(q, k, v, scale, window).flatten(0, 1))
+        return torch.cat(parts)[self.restore]
+
+    def _lay_out(self, lengths: Sequence[int], device: torch.device) -> None:
+        length_N = torch.tensor(lengths)
+        start_N = length_N.cumsum(0) - length_N
+        restore = torch.empty(int(length_N.sum()), dtype=torch.long)
+        base = 0
+        for members in self._similar(lengths):
+            size_R, start_R = length_N[members, None], start_N[members, None]
+            longest = int(size_R.max())
+            offset_L = torch.arange(longest)
+            index = start_R + offset_L.minimum(size_R - 1)
+            real = offset_L < size_R
+            restore[index[real]] = base + real.flatten().nonzero()[:, 0]
+            base += index.numel()
+            self.blocks.append((index.flatten().to(device), len(members), longest))
+        self.restore = restore.to(device)
+
+    def _similar(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Documents grouped from the longest down, a new group when padding would outgrow MAX_PADDED."""
+        groups: list[list[int]] = []
+        used = 0
+        for member in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+            used += lengths[member]
+            if not groups or lengths[groups[-1][0]] * (len(groups[-1]) + 1) > self.MAX_PADDED * used:
+                groups.append([])
+                used = lengths[member]
+            groups[-1].append(member)
+        return groups
+
+
+class Cache:
+    """Keys and values of up to `rows` sequences of up to `length` tokens, in contiguous slots."""
+
+    def __init__(
+        self, num_layers: int, rows: int, num_kv_heads: int, length: int, head_size: int, like: Tensor
+    ):
+        shape = (rows, num_kv_heads, length, head_size)
+        self.keys = [like.new_zeros(shape) for _ in range(num_layers)]
+        self.values = [like.new_zeros(shape) for _ in range(num_layers)]
+        self.length = length
+
+    def fill(self, slots: Tensor, layer: int, k_LhD: Tensor, v_LhD: Tensor) -> None:
+        """Put one prompt's keys and values at the start of several slots: the prefix that a group shares."""
+        for cache, new_LhD in ((self.keys[layer], k_LhD), (self.values[layer], v_LhD)):
+            cache[slots, :, : new_LhD.shape[0]] = new_LhD.transpose(0, 1).to(cache.dtype)
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` tokens of one slot over another."""
+        for cache in (*self.keys, *self.values):
+            cache[target, :, :length] = cache[source, :, :length]
+
+
+class Cached:
+    """Attention of one new token of each of the first B slots of a cache over everything before it.
+
+    positions_B: where the new tokens stand. max_length: at least the largest position + 1.
+    """
+
+    def __init__(self, cache: Cache, positions_B: Tensor, max_length: int):
+        self.cache, self.positions_B, self.max_length = cache, positions_B, max_length
+        self.rows_B = torch.arange(positions_B.shape[0], device=positions_B.device)
+        self.distance_BL = positions_B[:, None] - torch.arange(max_length, device=positions_B.device)
+        self.is_seen_BL = self.distance_BL >= 0
+        self.is_full = bool(self.is_seen_BL.all())
+
+    def __call__(self, layer: int, q_LHD: Tensor, k_LhD: Tensor, v_LhD: Tensor, scale: float, window: int) -> Tensor:
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        keys[self.rows_B, :, self.positions_B] = k_LhD
+        values[self.rows_B, :, self.positions_B] = v_LhD
+        num_rows, num_heads, size = q_LHD.shape
+        # The query heads that share a key head stand as rows of one query: no copy of the keys for each of them.
+        q = q_LHD.view(num_rows, keys.shape[1], num_heads // keys.shape[1], size)
+        keys, values = keys[:num_rows, :, : self.max_length], values[:num_rows, :, : self.max_length]
+        mask = None
+        if window and self.max_length > window:
+            mask = (self.is_seen_BL & (self.distance_BL < window))[:, None, None]
+        elif not self.is_full:
+            mask = self.is_seen_BL[:, None, None]
+        return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scale).reshape(q_LHD.shape)
+
+
+def _causal(q_RLHD: Tensor, k_RLhD: Tensor, v_RLhD: Tensor, scale: float, window: int) -> Tensor:
+    q, k, v = (x.transpose(1, 2) for x in (q_RLHD, k_RLhD, v_RLhD))
+    dtype = q.dtype
+    if dtype == torch.bfloat16 and q.device.type == "cpu":
+        # The CPU's fused backward pass takes five times as long in bf16 as in float32 (measured at head size 32).
+        q, k, v = q.float(), k.float(), v.float()
+    if k.shape[1] != q.shape[1]:
+        k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
+    length = q.shape[2]
+    if window and length > window:
+        distance = torch.arange(length, device=q.device)[:, None] - torch.arange(length, device=q.device)
+        mask = (distance >= 0) & (distance < window)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+    else:
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
+    return out.transpose(1, 2).to(dtype)

@@ -1,0 +1,130 @@
+"""What a decoder needs to know, read from a Hugging Face `config.json` of the families that `decoder.py` covers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from whit.core.errors import ModelError
+from whit.core.flops import Shape
+
+FAMILIES = ("llama", "qwen2", "qwen3", "gemma3_text")
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Rotary position embedding: its base and, for long contexts, how frequencies are rescaled."""
+
+    theta: float = 10_000.0
+    kind: str = "default"
+    factor: float = 1.0
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    original_length: int = 8192
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """One decoder. `windows` holds, per layer, the sliding window of its attention; 0 attends to everything before."""
+
+    family: str
+    shape: Shape
+    norm_eps: float
+    max_length: int
+    activation: str
+    rope: Rope
+    local_rope: Rope
+    windows: tuple[int, ...]
+    qkv_bias: bool = False
+    output_bias: bool = False
+    mlp_bias: bool = False
+    qk_norm: bool = False
+    attention_scale: float = 0.0
+    final_softcap: float = 0.0
+    raw: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+
+    @property
+    def is_gemma(self) -> bool:
+        """Gemma norms multiply by 1 + weight, wrap each block on both sides, and scale the embedding."""
+        return self.family == "gemma3_text"
+
+
+def parse_config(raw: Mapping[str, Any]) -> DecoderConfig | None:
+    """The config of a model that `decoder.py` runs; None when transformers has to run it instead.
+
+    Raises ModelError when a size is missing.
+    """
+    family = raw.get("model_type")
+    if family not in FAMILIES or raw.get("use_sliding_window") or raw.get("attn_logit_softcapping"):
+        return None
+    try:
+        heads, width = int(raw["num_attention_heads"]), int(raw["hidden_size"])
+        shape = Shape(
+            vocab_size=int(raw["vocab_size"]),
+            width=width,
+            num_layers=int(raw["num_hidden_layers"]),
+            num_heads=heads,
+            num_kv_heads=int(raw.get("num_key_value_heads") or heads),
+            head_size=int(raw.get("head_dim") or (256 if family == "gemma3_text" else width // heads)),
+            intermediate=int(raw["intermediate_size"]),
+            is_tied=bool(raw.get("tie_word_embeddings", family == "gemma3_text")),
+        )
+    except KeyError as error:
+        raise ModelError(f"config.json has no {error}: it does not describe a {family} decoder.") from None
+    ropes = _ropes(raw)
+    if ropes is None:
+        return None
+    bias = bool(raw.get("attention_bias", False))
+    return DecoderConfig(
+        family=str(family),
+        shape=shape,
+        norm_eps=float(raw.get("rms_norm_eps", 1e-6)),
+        max_length=int(raw.get("max_position_embeddings", 2048)),
+        activation=str(raw.get("hidden_activation") or raw.get("hidden_act") or "silu"),
+        rope=ropes[0],
+        local_rope=ropes[1],
+        windows=_windows(raw, shape.num_layers),
+        qkv_bias=family == "qwen2" or bias,
+        output_bias=family != "qwen2" and bias,
+        mlp_bias=bool(raw.get("mlp_bias", False)),
+        qk_norm=family in ("qwen3", "gemma3_text"),
+        attention_scale=float(raw.get("query_pre_attn_scalar") or 256) ** -0.5 if family == "gemma3_text" else 0.0,
+        final_softcap=float(raw.get("final_logit_softcapping") or 0.0),
+        raw=dict(raw),
+    )
+
+
+def _ropes(raw: Mapping[str, Any]) -> tuple[Rope, Rope] | None:
+    """The ropes of full and of sliding layers, from either spelling; None for a kind that we do not compute."""
+    new = raw.get("rope_parameters")
+    if new and "full_attention" in new:
+        full, local = _rope(new["full_attention"]), _rope(new["sliding_attention"])
+    elif new:
+        full = local = _rope({"rope_theta": raw.get("rope_theta", 10_000.0), **new})
+    else:
+        full = _rope({"rope_theta": raw.get("rope_theta", 10_000.0), **(raw.get("rope_scaling") or {})})
+        local = _rope({"rope_theta": raw.get("rope_local_base_freq", full.theta)})
+        if raw.get("model_type") != "gemma3_text":
+            local = full
+    return (full, local) if {full.kind, local.kind} <= {"default", "linear", "llama3"} else None
+
+
+def _rope(values: Mapping[str, Any]) -> Rope:
+    return Rope(
+        theta=float(values.get("rope_theta", 10_000.0)),
+        kind=str(values.get("rope_type") or values.get("type") or "default"),
+        factor=float(values.get("factor", 1.0)),
+        low_freq_factor=float(values.get("low_freq_factor", 1.0)),
+        high_freq_factor=float(values.get("high_freq_factor", 4.0)),
+        original_length=int(values.get("original_max_position_embeddings", 8192)),
+    )
+
+
+def _windows(raw: Mapping[str, Any], num_layers: int) -> tuple[int, ...]:
+    if raw.get("model_type") != "gemma3_text":
+        return (0,) * num_layers
+    window = int(raw.get("sliding_window") or 4096)
+    kinds = raw.get("layer_types")
+    if kinds is None:
+        every = int(raw.get("sliding_window_pattern") or raw.get("_sliding_window_pattern") or 6)
+        kinds = ["full_attention" if (i + 1) % every == 0 else "sliding_attention" for i in range(num_layers)]
+    return tuple(window if kind == "sliding_attention" else 0 for kind in kinds)

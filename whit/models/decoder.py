@@ -1,0 +1,186 @@
+"""One definition of the small decoders: Llama-like (SmolLM2), Qwen2 / 2.5 / 3 and Gemma-3.
+
+Tokens come as one packed row [L], whatever the number of documents; `attention` decides who sees whom. Module names are
+Hugging Face's, so that a state dict is the content of `model.safetensors`. The head is apart: the training loop gathers
+the supervised rows first and never forms [tokens, vocabulary].
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from whit.models.attention import Attention
+from whit.models.config import DecoderConfig, Rope
+
+ACTIVATIONS = {"silu": F.silu, "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"), "gelu": F.gelu}
+
+
+class Decoder(nn.Module):
+    """A causal language model: `forward` gives the hidden states after the last norm, `logits` applies the head."""
+
+    def __init__(self, config: DecoderConfig):
+        super().__init__()
+        self.config = config
+        self.model = _Backbone(config)
+        shape = config.shape
+        self.lm_head = nn.Linear(shape.width, shape.vocab_size, bias=False)
+        if shape.is_tied:
+            self.lm_head.weight = self.model.embed_tokens.weight
+        self.recompute = False
+
+    def forward(self, tokens_L: Tensor, positions_L: Tensor, attention: Attention) -> Tensor:
+        """Hidden states [L, D] of the tokens at their positions (0 at the start of each document)."""
+        return self.model(tokens_L, positions_L, attention, self.recompute and torch.is_grad_enabled())  # type: ignore[no-any-return]
+
+    def head(self) -> tuple[Tensor, float]:
+        """The head's weight [V, D] and its soft cap (0: none)."""
+        return self.lm_head.weight, self.config.final_softcap
+
+    def logits(self, hidden_TD: Tensor) -> Tensor:
+        """Logits [T, V] in the dtype of the weights."""
+        logits_TV = self.lm_head(hidden_TD)
+        cap = self.config.final_softcap
+        return torch.tanh(logits_TV / cap) * cap if cap else logits_TV
+
+    def initialise(self, generator: torch.Generator, std: float = 0.02) -> None:
+        """Weights for training from nothing: normal, residual outputs scaled down by depth (GPT-2's rule)."""
+        residual_std = std / math.sqrt(2 * self.config.shape.num_layers)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 1:
+                nn.init.constant_(parameter, 0.0 if self.config.is_gemma or name.endswith("bias") else 1.0)
+            else:
+                is_output = name.endswith(("o_proj.weight", "down_proj.weight"))
+                with torch.no_grad():
+                    parameter.normal_(0.0, residual_std if is_output else std, generator=generator)
+
+
+class _Backbone(nn.Module):
+    def __init__(self, config: DecoderConfig):
+        super().__init__()
+        shape = config.shape
+        self.embed_tokens = nn.Embedding(shape.vocab_size, shape.width)
+        self.layers = nn.ModuleList(_Layer(config, index) for index in range(shape.num_layers))
+        self.norm = _Norm(shape.width, config)
+        self.config = config
+
+    def forward(self, tokens_L: Tensor, positions_L: Tensor, attention: Attention, recompute: bool) -> Tensor:
+        x_LD = self.embed_tokens(tokens_L)
+        if self.config.is_gemma:  # the scale is rounded to the weights' dtype, as published
+            x_LD = x_LD * torch.tensor(self.config.shape.width**0.5, dtype=x_LD.dtype, device=x_LD.device)
+        ropes = {rope: _angles(rope, positions_L, self.config.shape.head_size, x_LD.dtype) for rope in self._ropes()}
+        for layer, window in zip(self.layers, self.config.windows, strict=True):
+            rope = ropes[self.config.local_rope if window else self.config.rope]
+            if recompute:
+                x_LD = checkpoint(layer, x_LD, rope, attention, use_reentrant=False)
+            else:
+                x_LD = layer(x_LD, rope, attention)
+        return self.norm(x_LD)  # type: ignore[no-any-return]
+
+    def _ropes(self) -> set[Rope]:
+        return {self.config.rope, self.config.local_rope} if any(self.config.windows) else {self.config.rope}
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: DecoderConfig, index: int):
+        super().__init__()
+        width = config.shape.width
+        self.self_attn = _SelfAttention(config, index)
+        self.mlp = _Mlp(config)
+        self.input_layernorm = _Norm(width, config)
+        self.post_attention_layernorm = _Norm(width, config)
+        self.is_gemma = config.is_gemma
+        if config.is_gemma:
+            self.pre_feedforward_layernorm = _Norm(width, config)
+            self.post_feedforward_layernorm = _Norm(width, config)
+
+    def forward(self, x_LD: Tensor, rope: tuple[Tensor, Tensor], attention: Attention) -> Tensor:
+        attended_LD = self.self_attn(self.input_layernorm(x_LD), rope, attention)
+        if self.is_gemma:
+            x_LD = x_LD + self.post_attention_layernorm(attended_LD)
+            mixed_LD = self.mlp(self.pre_feedforward_layernorm(x_LD))
+            return x_LD + self.post_feedforward_layernorm(mixed_LD)  # type: ignore[no-any-return]
+        x_LD = x_LD + attended_LD
+        return x_LD + self.mlp(self.post_attention_layernorm(x_LD))  # type: ignore[no-any-return]
+
+
+class _SelfAttention(nn.Module):
+    def __init__(self, config: DecoderConfig, index: int):
+        super().__init__()
+        shape = config.shape
+        queries, keys = shape.num_heads * shape.head_size, shape.num_kv_heads * shape.head_size
+        self.q_proj = nn.Linear(shape.width, queries, bias=config.qkv_bias)
+        self.k_proj = nn.Linear(shape.width, keys, bias=config.qkv_bias)
+        self.v_proj = nn.Linear(shape.width, keys, bias=config.qkv_bias)
+        self.o_proj = nn.Linear(queries, shape.width, bias=config.output_bias)
+        if config.qk_norm:
+            self.q_norm = _Norm(shape.head_size, config)
+            self.k_norm = _Norm(shape.head_size, config)
+        self.index, self.head_size, self.window = index, shape.head_size, config.windows[index]
+        self.qk_norm = config.qk_norm
+        self.scale = config.attention_scale or shape.head_size**-0.5
+
+    def forward(self, x_LD: Tensor, rope: tuple[Tensor, Tensor], attention: Attention) -> Tensor:
+        heads = (x_LD.shape[0], -1, self.head_size)
+        q, k, v = self.q_proj(x_LD).view(heads), self.k_proj(x_LD).view(heads), self.v_proj(x_LD).view(heads)
+        if self.qk_norm:
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = _rotate(q, rope), _rotate(k, rope)
+        out = attention(self.index, q, k, v, self.scale, self.window)
+        return self.o_proj(out.reshape(x_LD.shape[0], -1))  # type: ignore[no-any-return]
+
+
+class _Mlp(nn.Module):
+    def __init__(self, config: DecoderConfig):
+        super().__init__()
+        width, inner = config.shape.width, config.shape.intermediate
+        self.gate_proj = nn.Linear(width, inner, bias=config.mlp_bias)
+        self.up_proj = nn.Linear(width, inner, bias=config.mlp_bias)
+        self.down_proj = nn.Linear(inner, width, bias=config.mlp_bias)
+        self.activation = ACTIVATIONS[config.activation]
+
+    def forward(self, x_LD: Tensor) -> Tensor:
+        return self.down_proj(self.activation(self.gate_proj(x_LD)) * self.up_proj(x_LD))  # type: ignore[no-any-return]
+
+
+class _Norm(nn.Module):
+    """Root-mean-square norm in float32; Gemma multiplies by 1 + weight before rounding, the others by weight after."""
+
+    def __init__(self, width: int, config: DecoderConfig):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width) if config.is_gemma else torch.ones(width))
+        self.eps, self.is_gemma = config.norm_eps, config.is_gemma
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == torch.float32 and not self.is_gemma:
+            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        y = x.float()
+        y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + self.eps)
+        if self.is_gemma:
+            return (y * (1.0 + self.weight.float())).to(x.dtype)
+        return self.weight * y.to(x.dtype)
+
+
+def _rotate(x_LHD: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+    cos_LD, sin_LD = rope
+    half = x_LHD.shape[-1] // 2
+    turned = torch.cat((-x_LHD[..., half:], x_LHD[..., :half]), -1)
+    return x_LHD * cos_LD[:, None] + turned * sin_LD[:, None]
+
+
+def _angles(rope: Rope, positions_L: Tensor, head_size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [L, head_size], computed in float32 like the published models."""
+    exponent = torch.arange(0, head_size, 2, device=positions_L.device).float() / head_size
+    frequency = 1.0 / (rope.theta**exponent)
+    if rope.kind == "linear":
+        frequency = frequency / rope.factor
+    elif rope.kind == "llama3":
+        wavelength = 2 * math.pi / frequency
+        low, high = rope.original_length / rope.low_freq_factor, rope.original_length / rope.high_freq_factor
+        share = (rope.original_length / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
+        blended = (1 - share) * frequency / rope.factor + share * frequency
+        frequency = torch.where(wavelength > low, frequency / rope.factor, torch.where(wavelength < high, frequency, blended))
+    angle_LD = (positions_L[:, None].float() * frequency).repeat(1, 2)
+    return angle_LD.cos().to(dtype), angle_LD.sin().to(dtype)

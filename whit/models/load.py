@@ -1,0 +1,160 @@
+"""Model directories in and out, in the ordinary Hugging Face layout: `config.json`, safetensors, tokenizer.
+
+Nothing is unpickled and no remote code runs.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from whit.core.errors import ModelError
+from whit.core.rundir import saving
+from whit.models.config import DecoderConfig, parse_config
+from whit.models.decoder import Decoder
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json",
+    "merges.txt", "tokenizer.model", "added_tokens.json", "generation_config.json",
+)  # fmt: skip
+
+
+@dataclass
+class Policy:
+    """A model with what belongs to it: decoder, tokenizer, and the directory it came from.
+
+    stop_ids: stop tokens that its generation config names.
+    """
+
+    decoder: Decoder
+    tokenizer: Any
+    path: Path
+    stop_ids: tuple[int, ...] = ()
+
+    def save(self, directory: Path, dtype: torch.dtype | None = None) -> None:
+        """Write a directory that transformers loads unchanged."""
+        save_decoder(self.decoder, directory, dtype)
+        with saving(directory):
+            self.tokenizer.save_pretrained(directory)
+            source = self.path / "generation_config.json"
+            if source.exists() and self.path != directory:
+                shutil.copyfile(source, directory / source.name)
+
+
+def load_policy(path: Path, *, dtype: str = "float32", device: str = "cpu") -> Policy:
+    """The model and tokenizer of a directory.
+
+    Raises ModelError for a missing or damaged file, naming it.
+    """
+    config = read_config(path)
+    decoder_config = parse_config(config)
+    if decoder_config is None:
+        raise ModelError(f"{path}: models of type '{config.get('model_type')}' are not covered by whit's own decoder.")
+    decoder = load_decoder(path, decoder_config, dtype=dtype, device=device)
+    return Policy(decoder, load_tokenizer(path), path, generation_stops(path))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """`config.json` as plain values."""
+    if not path.exists():
+        raise ModelError(f"there is no model directory {path}.")
+    file = path / "config.json"
+    if not file.exists():
+        raise ModelError(f"{path} holds no config.json: it is not a model directory.")
+    try:
+        config: dict[str, Any] = json.loads(file.read_text())
+    except ValueError as error:
+        raise ModelError(f"{file} is not valid JSON: {error}") from error
+    return config
+
+
+def load_decoder(path: Path, config: DecoderConfig, *, dtype: str = "float32", device: str = "cpu") -> Decoder:
+    """The weights of a directory in our decoder."""
+    with torch.device("meta"):
+        decoder = Decoder(config)
+    tensors = {name: tensor.to(DTYPES[dtype]) for name, tensor in _read_tensors(path).items()}
+    return fill(decoder, tensors, path, device)
+
+
+def fill(decoder: Decoder, tensors: Mapping[str, torch.Tensor], path: Path, device: str = "cpu") -> Decoder:
+    """Give a decoder (made on the meta device) its weights; a tied head stays the embedding itself."""
+    is_tied = decoder.config.shape.is_tied
+    tensors = {k: v for k, v in tensors.items() if not k.endswith("rotary_emb.inv_freq")}
+    if is_tied:
+        tensors["lm_head.weight"] = tensors.get("model.embed_tokens.weight", tensors.get("lm_head.weight"))  # type: ignore[assignment]
+    expected = decoder.state_dict()
+    missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or unknown:
+        raise ModelError(f"{path}: weights do not fit config.json; missing {missing[:3]}, not expected {unknown[:3]}.")
+    for name, tensor in expected.items():
+        if tensor.shape != tensors[name].shape:
+            raise ModelError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, config.json says {tuple(tensor.shape)}.")
+    decoder.load_state_dict(dict(tensors), assign=True)
+    if is_tied:
+        decoder.lm_head.weight = decoder.model.embed_tokens.weight
+    return decoder.to(device)
+
+
+def save_decoder(decoder: Decoder, directory: Path, dtype: torch.dtype | None = None) -> None:
+    """config.json and model.safetensors; a tied head is stored once, as transformers does."""
+    state = {k: v.detach().to("cpu", dtype or v.dtype).contiguous() for k, v in decoder.state_dict().items()}
+    if decoder.config.shape.is_tied:
+        state.pop("lm_head.weight")
+    config = dict(decoder.config.raw)
+    config["dtype"] = str(next(iter(state.values())).dtype).removeprefix("torch.")
+    config.pop("torch_dtype", None)
+    with saving(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        save_file(state, directory / "model.safetensors", metadata={"format": "pt"})
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The tokenizer of a directory, through transformers."""
+    if not any((path / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise ModelError(
+            f"{path} has no tokenizer (tokenizer.json, tokenizer.model or vocab.json). "
+            "Copy the tokenizer files of the model that it was made from into it."
+        )
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    except Exception as error:
+        raise ModelError(f"the tokenizer in {path} cannot be loaded: {error}") from error
+
+
+def generation_stops(path: Path) -> tuple[int, ...]:
+    """Stop tokens of `generation_config.json`, if there is one."""
+    file = path / "generation_config.json"
+    if not file.exists():
+        return ()
+    stops = json.loads(file.read_text()).get("eos_token_id") or []
+    return tuple(stops) if isinstance(stops, list) else (int(stops),)
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    index = path / "model.safetensors.index.json"
+    if index.exists():
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    else:
+        names = ["model.safetensors"]
+    tensors: dict[str, torch.Tensor] = {}
+    for name in names:
+        file = path / name
+        if not file.exists():
+            other = [p.name for p in path.glob("pytorch_model*.bin")]
+            hint = f" It holds {other[0]}, a pickle, which whit does not open: convert it to safetensors." if other else ""
+            raise ModelError(f"{path} has no {name}.{hint}")
+        try:
+            tensors |= load_file(file)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{file} is damaged or cut short ({error}). Copy or download it again.") from error
+    return tensors

@@ -1,0 +1,15 @@
+"""KL divergence from the student to the teacher over the whole vocabulary.  Source: arXiv:2306.08543."""
+
+from torch import Tensor
+
+from whit.objectives._types import PerToken
+
+
+def reverse_kl(logits_TV: Tensor, teacher_logits_TV: Tensor, *, temperature: float = 1.0) -> PerToken:
+    """sum q (log q - log p), p the teacher's and q the student's distribution, in nats.
+
+    temperature: softens both; the loss is multiplied by its square, which keeps the size of the gradient.
+    """
+    student_TV = (logits_TV.float() / temperature).log_softmax(-1)
+    teacher_TV = (teacher_logits_TV.float() / temperature).log_softmax(-1)
+    return temperature**2 * (student_TV.exp() * (student_TV - teacher_TV)).sum(-1)

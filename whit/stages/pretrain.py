@@ -1,0 +1,136 @@
+"""Train a small decoder from nothing, or go on, on documents of a generated task: next-token loss on every token.
+
+The documents stand in the model's own chat template. A share of them shows the rationale, the rest the bare answer: a
+base model that has seen both ways of answering leaves room for every later stage.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from whit.core.answers import completion_text
+from whit.core.errors import RecipeError
+from whit.core.parts import bind, find, options
+from whit.core.rundir import Run
+from whit.core.seeds import key64, stream
+from whit.core.settings import Frozen
+from whit.core.types import Artifact, Example
+from whit.data.batch import Document
+from whit.data.render import Renderer
+from whit.data.tokenizer import train_tokenizer
+from whit.models.config import parse_config
+from whit.models.decoder import Decoder
+from whit.models.load import DTYPES, Policy, load_policy
+from whit.objectives._types import Term
+from whit.objectives.cross_entropy import cross_entropy
+from whit.prompting.zero_shot import zero_shot
+from whit.stages._defaults import peak_lr
+from whit.training.loop import Feed, train
+from whit.training.optim import Optim, Optimizer
+from whit.training.signals import Forward
+
+
+class Architecture(Frozen):
+    """The sizes of a Llama-like decoder with a tied head."""
+
+    width: int = Field(128, gt=0)
+    num_layers: int = Field(5, gt=0)
+    num_heads: int = Field(4, gt=0)
+    num_kv_heads: int = Field(4, gt=0)
+    intermediate: int = Field(384, gt=0)
+    max_length: int = Field(512, gt=0)
+    rope_theta: float = 10_000.0
+
+
+def pretrain(
+    start: Artifact | None,
+    run: Run,
+    *,
+    architecture: Architecture = Architecture(),
+    vocab_size: int = 512,
+    batch_documents: int = 64,
+    steps: int = 1000,
+    rationale_frac: float = 1.0,
+    tokenizer_documents: int = 20_000,
+    tokenizer: str | None = None,
+    optim: Optim = Optim(schedule="wsd", warmup=0.02, weight_decay=0.1, betas=(0.9, 0.95)),
+    max_tokens: int = 8192,
+) -> Artifact:
+    """Minimise next-token loss over `steps` batches of fresh problems of the run's task.
+
+    start: None makes a new model of `architecture`; a model directory is trained further.
+    rationale_frac: share of documents that show the rationale before the answer.
+    tokenizer: directory of a tokenizer to take over; None trains one on the task's first documents.
+    The schedule runs over `steps` unless a budget in operations ends first.
+    Raises RecipeError when the task is not a generated one: its function needs the settings `size` and `seed`.
+    """
+    name, settings = _task(run.task)
+    if not {"size", "seed"} <= options(find("task", name)).keys():
+        raise RecipeError(f"task '{name}' is not generated, so pretrain cannot draw fresh problems. Use word_problems.")
+
+    def draw(purpose: str, index: int, size: int) -> list[Example]:
+        seed = key64(run.seed, "pretrain", purpose, index) % 2**31
+        return list(bind("task", name, {**settings, "size": size, "seed": seed})("train"))
+
+    if start is None:
+        policy = _new_policy(run, architecture, vocab_size, tokenizer, draw("tokenizer", 0, tokenizer_documents))
+    else:
+        policy = load_policy(start.path, dtype=run.dtype, device=run.device)
+    renderer = Renderer(policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids)
+    optimizer = Optimizer(policy.decoder, optim, peak_lr(optim, "pretrain", policy.decoder.config.shape))
+
+    def producer(step: int, progress: float) -> Feed | None:
+        if step == steps:
+            return None
+        shows = stream(run.seed, "pretrain-rationales", step)
+        examples = draw("documents", step, batch_documents)
+        return Feed([_document(renderer, e, with_rationale=shows.random() < rationale_frac) for e in examples])
+
+    if run.ledger.limit_flops is None:
+        run.ledger.limit_flops = _expected_flops(policy, producer, steps)
+    updates = train(Forward(policy.decoder), [Term(cross_entropy)], producer, optimizer, run, max_tokens=max_tokens)
+    return run.save(policy.save, updates=updates)
+
+
+def _document(renderer: Renderer, example: Example, *, with_rationale: bool) -> Document:
+    document = renderer.document(zero_shot(example), completion_text(example, with_rationale=with_rationale))
+    return replace(document, spans=((1, len(document.ids)),))
+
+
+def _new_policy(run: Run, sizes: Architecture, vocab_size: int, tokenizer: str | None, examples: list[Example]) -> Policy:
+    from transformers import AutoTokenizer
+
+    if tokenizer is None:
+        texts = (f"{e.prompt}{completion_text(e)}" for e in examples)
+        words: Any = train_tokenizer(texts, vocab_size=vocab_size, max_length=sizes.max_length)
+    else:
+        words = AutoTokenizer.from_pretrained(tokenizer)
+    raw = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": len(words), "hidden_size": sizes.width,
+        "num_hidden_layers": sizes.num_layers, "num_attention_heads": sizes.num_heads,
+        "num_key_value_heads": sizes.num_kv_heads, "intermediate_size": sizes.intermediate, "hidden_act": "silu",
+        "max_position_embeddings": sizes.max_length, "rms_norm_eps": 1e-5, "rope_theta": sizes.rope_theta,
+        "tie_word_embeddings": True, "attention_bias": False, "mlp_bias": False,
+        "bos_token_id": words.eos_token_id, "eos_token_id": words.eos_token_id, "pad_token_id": words.eos_token_id,
+    }  # fmt: skip
+    config = parse_config(raw)
+    assert config is not None
+    decoder = Decoder(config)
+    decoder.initialise(torch.Generator().manual_seed(key64(run.seed, "weights") % 2**63))
+    return Policy(decoder.to(run.device, DTYPES[run.dtype]), words, run.directory)
+
+
+def _expected_flops(policy: Policy, producer: Any, steps: int) -> float:
+    """A ceiling that `steps` batches of the first batch's size reach, so that schedules run to their end."""
+    from whit.training.loop import step_flops
+
+    return steps * step_flops(Forward(policy.decoder), producer(0, 0.0).documents)[0]
+
+
+def _task(spec: Any) -> tuple[str, dict[str, Any]]:
+    if isinstance(spec, str):
+        return spec, {}
+    settings = dict(spec)
+    return settings.pop("name"), settings

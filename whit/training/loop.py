@@ -1,0 +1,156 @@
+"""The one training loop. SFT, distillation, RL and hybrids differ in what a producer feeds it and in the terms.
+
+A step: ask the producer for documents, weigh them, add up the gradient micro-batch by micro-batch, update once. The
+loop ends when the budget does, or when the producer has no more.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import torch
+
+from whit.core.errors import CollapseError, DataError
+from whit.core.flops import forward_flops, train_flops
+from whit.core.rundir import Run
+from whit.data.batch import Batch, Document, collate
+from whit.data.packing import pack
+from whit.objectives._types import Term
+from whit.training.checkpoint import restore_checkpoint, save_checkpoint
+from whit.training.meter import Meter
+from whit.training.optim import Optimizer
+from whit.training.signals import Forward, Sums, accumulate, check_terms
+from whit.training.weights import token_weights
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What a producer hands over for one step: documents, and numbers to write beside the loss.
+
+    An empty feed is a step that had nothing to learn from: it is counted, and no update is made.
+    """
+
+    documents: Sequence[Document]
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+Producer = Callable[[int, float], Feed | None]
+"""From the step's number and the progress to its feed; None ends the stage. It charges its own sampling."""
+
+
+def train(
+    forward: Forward,
+    terms: Sequence[Term],
+    producer: Producer,
+    optimizer: Optimizer,
+    run: Run,
+    *,
+    max_tokens: int,
+    lora_rank: int = 0,
+) -> int:
+    """Train until the budget is spent or the producer ends. Returns the number of updates made.
+
+    max_tokens: tokens of a micro-batch; it bounds memory and cannot change the result.
+    Raises CollapseError at the first loss or gradient that is not finite, before the weights are touched,
+    and BudgetError when not even the first step fits the budget.
+    """
+    check_terms(terms, has_teacher=forward.teacher is not None)
+    restored = restore_checkpoint(run.directory, optimizer)
+    first = 0
+    if restored:
+        first, run.ledger = restored
+    meter = Meter(run.directory / "metrics.jsonl", first)
+    device = next(forward.policy.parameters()).device
+    last_cost, saved_at, updates = 0.0, time.monotonic(), first
+    for step in count(first):
+        before = run.ledger.flops
+        if last_cost and not run.ledger.fits(last_cost):
+            break
+        started = time.perf_counter()
+        progress = run.ledger.progress
+        feed = producer(step, progress)
+        if feed is None:
+            break
+        line: dict[str, float] = {"step": step, "progress": progress, **feed.metrics}
+        if feed.documents:
+            cost = step_flops(forward, feed.documents, lora_rank)
+            if step == first:
+                run.ledger.require(cost[0] + cost[1], f"step {step + 1}")
+            if not run.ledger.fits(cost[0] + cost[1]):
+                break
+            with run.ledger.timed("train"):
+                sums = _gradient(forward, terms, feed.documents, optimizer, progress, max_tokens, device)
+                line |= {name: float(value) for name, value in sums.terms.items()}
+                _check_finite(line, list(sums.terms), step)
+                line["grad_norm"], line["lr"] = optimizer.step(progress)
+                _check_finite(line, ["grad_norm"], step)
+            tokens = sum(len(d.ids) for d in feed.documents)
+            supervised = sum(d.num_supervised for d in feed.documents)
+            if sums.entropy is not None:
+                line["entropy"] = float(sums.entropy) / max(1, supervised)
+            run.ledger.charge("train", flops=cost[0], tokens=tokens)
+            if forward.teacher is not None:
+                run.ledger.charge("teacher", flops=cost[1], tokens=tokens)
+            line |= {"tokens": tokens, "supervised_tokens": supervised}
+            updates += 1
+        last_cost = run.ledger.flops - before
+        line |= {"flops": run.ledger.flops, "seconds": time.perf_counter() - started}
+        meter.write(line)
+        run.notify({"progress": run.ledger.progress, **line})
+        if time.monotonic() - saved_at > run.checkpoint_seconds:
+            save_checkpoint(run.directory, optimizer, run.ledger, step + 1)
+            saved_at = time.monotonic()
+    return updates
+
+
+def step_flops(forward: Forward, documents: Sequence[Document], lora_rank: int = 0) -> tuple[float, float]:
+    """Operations of a step on these documents: the policy's training, and the teacher's forward pass."""
+    tokens = sum(len(d.ids) for d in documents)
+    scored = sum(d.num_supervised for d in documents)
+    pairs = sum(len(d.ids) * (len(d.ids) + 1) / 2 for d in documents)
+    teacher = 0.0
+    if forward.teacher is not None:
+        teacher = forward_flops(forward.teacher.config.shape, tokens, scored, pairs)
+    return train_flops(forward.policy.config.shape, tokens, scored, pairs, lora_rank), teacher
+
+
+def micro_batches(documents: Sequence[Document], max_tokens: int) -> list[list[int]]:
+    """Indices of the documents of each micro-batch; a document longer than `max_tokens` stands alone."""
+    longest = max(len(d.ids) for d in documents)
+    return pack([len(d.ids) for d in documents], max(max_tokens, longest))
+
+
+def _gradient(
+    forward: Forward,
+    terms: Sequence[Term],
+    documents: Sequence[Document],
+    optimizer: Optimizer,
+    progress: float,
+    max_tokens: int,
+    device: torch.device,
+) -> Sums:
+    if not any(d.num_supervised for d in documents):
+        raise DataError("no token of this step is supervised. Check the chat template and the completions (`whit inspect`).")
+    weights = {term.name: token_weights(documents, term) for term in terms}
+    total = Sums()
+    for members in micro_batches(documents, max_tokens):
+        batch: Batch = collate([documents[i] for i in members], device)
+        if not len(batch.source_T):
+            continue
+        own = {name: [values[i] for i in members] for name, values in weights.items()}
+        part = accumulate(forward, batch, terms, own, optimizer, progress)
+        for name, value in part.terms.items():
+            total.add(name, value)
+        if part.entropy is not None:
+            total.entropy = part.entropy if total.entropy is None else total.entropy + part.entropy
+    return total
+
+
+def _check_finite(line: dict[str, float], names: Sequence[str], step: int) -> None:
+    for name in names:
+        if not -1e30 < line[name] < 1e30:
+            raise CollapseError(
+                f"step {step + 1}: {name} is {line[name]}. The weights before this step are kept. "
+                "Lower the learning rate or raise the warm-up."
+            )

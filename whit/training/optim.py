@@ -1,0 +1,106 @@
+"""AdamW on float32 masters. A bf16 model is the working copy: a learning rate of 1e-6 still moves the masters."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from whit.core.settings import Frozen
+from whit.training.schedules import Schedule, rate
+
+
+class Optim(Frozen):
+    """How a stage's optimizer steps. Defaults by stage and size: `whit.stages._defaults`."""
+
+    lr: float | None = Field(None, gt=0)
+    schedule: Schedule = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1)
+    final: float = Field(0.0, ge=0, le=1)
+    weight_decay: float = Field(0.0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    clip_norm: float = Field(1.0, gt=0)
+
+
+class Optimizer:
+    """Steps the trainable parameters of a model.
+
+    Gradients of every micro-batch are added to the masters in float32 by `collect`, whatever the model's dtype.
+    """
+
+    def __init__(self, model: nn.Module, optim: Optim, peak_lr: float):
+        self.optim, self.peak_lr = optim, peak_lr
+        self.names, self.parameters, seen = [], [], set()
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and id(parameter) not in seen:
+                seen.add(id(parameter))
+                self.names.append(name)
+                self.parameters.append(parameter)
+        self.is_mixed = any(p.dtype in (torch.bfloat16, torch.float16) for p in self.parameters)
+        self.masters = [p.detach().float().clone() if self.is_mixed else p for p in self.parameters]
+        decayed = [m for m in self.masters if m.dim() > 1]
+        plain = [m for m in self.masters if m.dim() <= 1]
+        groups = [{"params": decayed, "weight_decay": optim.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        self.adamw = torch.optim.AdamW(groups, lr=peak_lr, betas=optim.betas, eps=optim.eps, fused=True)
+        self._master_of = {id(p): m for p, m in zip(self.parameters, self.masters, strict=True)}
+
+    def add_gradient(self, parameter: Tensor, gradient: Tensor) -> None:
+        """Add to one parameter's gradient; nothing happens for a frozen one."""
+        master = self._master_of.get(id(parameter))
+        if master is None:
+            return
+        if master.grad is None:
+            master.grad = torch.zeros_like(master)
+        master.grad.add_(gradient)
+
+    def collect(self) -> None:
+        """Move what a backward pass left on the working copy to the masters, in float32."""
+        if not self.is_mixed:
+            return
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                self.add_gradient(parameter, parameter.grad)
+                parameter.grad = None
+
+    def step(self, progress: float) -> tuple[float, float]:
+        """Clip, update, round to the working copy. Returns the gradient's norm before clipping and the rate used.
+
+        A norm that is not finite leaves the weights alone: the caller sees it and stops.
+        """
+        with_grad = [m for m in self.masters if m.grad is not None]
+        norm = float(nn.utils.clip_grad_norm_(with_grad, self.optim.clip_norm)) if with_grad else 0.0
+        lr = self.peak_lr * rate(self.optim.schedule, progress, warmup=self.optim.warmup, final=self.optim.final)
+        if norm == norm and norm != float("inf"):
+            for group in self.adamw.param_groups:
+                group["lr"] = lr
+            self.adamw.step()
+            if self.is_mixed:
+                with torch.no_grad():
+                    for parameter, master in zip(self.parameters, self.masters, strict=True):
+                        parameter.copy_(master)
+        self.adamw.zero_grad(set_to_none=True)
+        return norm, lr
+
+    def state(self) -> dict[str, Tensor]:
+        """Masters and moments by parameter name, for a checkpoint."""
+        tensors: dict[str, Tensor] = {}
+        for name, master in zip(self.names, self.masters, strict=True):
+            tensors[f"master.{name}"] = master.detach()
+            for key in ("exp_avg", "exp_avg_sq", "step"):
+                if key in self.adamw.state[master]:
+                    tensors[f"{key}.{name}"] = self.adamw.state[master][key]
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `state`; the working copy follows."""
+        with torch.no_grad():
+            for name, parameter, master in zip(self.names, self.parameters, self.masters, strict=True):
+                master.copy_(tensors[f"master.{name}"])
+                parameter.copy_(master)
+                kept = {k: tensors[f"{k}.{name}"].clone() for k in ("exp_avg", "exp_avg_sq", "step") if f"{k}.{name}" in tensors}
+                if kept:
+                    self.adamw.state[master] = kept
+
+
+Precision = Literal["float32", "bfloat16"]

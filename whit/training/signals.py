@@ -1,0 +1,225 @@
+"""From hidden states to the loss: the signals that objectives name, made once per micro-batch, chunk by chunk.
+
+The vocabulary of signals is closed; a signal is computed only if some objective's signature names it. Rows go through the
+head in chunks, and each chunk's gradient is taken at once: logits of all tokens never exist together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from whit.core.errors import PartError, did_you_mean
+from whit.core.parts import inputs
+from whit.data.batch import Batch
+from whit.models.attention import Packed
+from whit.models.decoder import Decoder
+from whit.objectives._types import Term
+from whit.training.optim import Optimizer
+from whit.training.weights import spread
+
+RECORDED = ("advantages_T", "old_logprobs_T", "reference_logprobs_T", "returns_T", "rollout_logprobs_T")
+MADE = ("entropy_T", "labels_T", "logits_TV", "logprobs_T", "offset_T", "progress", "sequence_T", "teacher_logits_TV", "teacher_logprobs_T")  # fmt: skip
+CHUNK_BYTES = 64 << 20  # float32 logits of one chunk: a few copies of it live at once
+
+
+@dataclass(frozen=True)
+class Forward:
+    """The models of a step. teacher: scores the same tokens, without gradient."""
+
+    policy: Decoder
+    teacher: Decoder | None = None
+    temperature: float = 1.0  # of the policy's log-probabilities: the one that its completions were sampled at
+
+
+@dataclass
+class Sums:
+    """What a step adds up over micro-batches, per term: weighted values, on the device until the step ends."""
+
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    entropy: Tensor | None = None
+
+    def add(self, name: str, value: Tensor) -> None:
+        self.terms[name] = self.terms[name] + value if name in self.terms else value
+
+
+def check_terms(terms: Sequence[Term], *, has_teacher: bool) -> None:
+    """Raises PartError for a signal that does not exist, cannot be chunked, or needs a teacher that is not there."""
+    for term in terms:
+        named = inputs(term.objective)
+        for name in named:
+            if name not in RECORDED + MADE:
+                raise PartError(f"objective '{term.name}' names the signal '{name}'.{did_you_mean(name, RECORDED + MADE)}")
+            if name.startswith("teacher") and not has_teacher:
+                raise PartError(f"objective '{term.name}' needs a teacher. Set teacher = a model directory in the recipe.")
+        if "sequence_T" in named and any(name.endswith("_TV") for name in named):
+            raise PartError(f"objective '{term.name}' names a vocabulary-sized signal and sequence_T: it cannot be chunked.")
+
+
+def accumulate(
+    forward: Forward, batch: Batch, terms: Sequence[Term], weights: dict[str, list[float]], optimizer: Optimizer, progress: float
+) -> Sums:
+    """The gradient of one micro-batch, added to the optimizer's. Returns the weighted sum of each term.
+
+    weights: by term, the weight of a supervised token of each document (see `weights.token_weights`).
+    """
+    policy = forward.policy
+    attention = Packed(batch.lengths, batch.tokens_L.device)
+    hidden_TD = policy(batch.tokens_L, batch.positions_L, attention)[batch.source_T]
+    chunker = _Chunks(forward, batch, hidden_TD.detach(), optimizer, progress)
+    weights_T = {term.name: term.coefficient(progress) * spread(weights[term.name], batch.sequence_T) for term in terms}
+    chunked = [term for term in terms if "sequence_T" not in inputs(term.objective)]
+    whole = [term for term in terms if "sequence_T" in inputs(term.objective)]
+    sums = Sums()
+    extra = _whole_gradients(chunker, whole, weights_T, sums) if whole else None
+    gradient_TD = chunker.gradients(chunked, weights_T, sums, extra)
+    hidden_TD.backward(gradient_TD)
+    optimizer.collect()
+    return sums
+
+
+@torch.no_grad()
+def score(decoder: Decoder, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and entropies [T] of the labels, in nats, without gradient."""
+    hidden_TD = decoder(batch.tokens_L, batch.positions_L, Packed(batch.lengths, batch.tokens_L.device))[batch.source_T]
+    parts = [
+        log_prob(decoder.logits(hidden_TD[rows]), batch.labels_T[rows], temperature)
+        for rows in _row_chunks(hidden_TD.shape[0], decoder)
+    ]
+    if not parts:
+        return hidden_TD.new_zeros(0), hidden_TD.new_zeros(0)
+    return torch.cat([lp for lp, _ in parts]), torch.cat([h for _, h in parts])
+
+
+def log_prob(logits_TV: Tensor, labels_T: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Log-probability of each label and entropy under softmax(logits / temperature), in float32; differentiable."""
+    lp_T, entropy_T = _LogProb.apply(logits_TV, labels_T, temperature)  # type: ignore[no-untyped-call]
+    return lp_T, entropy_T
+
+
+class _LogProb(torch.autograd.Function):
+    """Both in one pass, with the gradient written out: no second [T, V] copy is kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, logits_TV: Tensor, labels_T: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+        logp_TV = (logits_TV.float() / temperature if logits_TV.dtype != torch.float64 else logits_TV / temperature).log_softmax(-1)
+        lp_T = logp_TV.gather(-1, labels_T[:, None])[:, 0]
+        entropy_T = -(logp_TV.exp() * logp_TV).sum(-1)
+        ctx.save_for_backward(logp_TV, labels_T, entropy_T)
+        ctx.temperature, ctx.dtype = temperature, logits_TV.dtype
+        return lp_T, entropy_T
+
+    @staticmethod
+    def backward(ctx: Any, grad_lp_T: Tensor | None, grad_entropy_T: Tensor | None) -> tuple[Tensor, None, None]:
+        logp_TV, labels_T, entropy_T = ctx.saved_tensors
+        p_TV = logp_TV.exp()
+        grad_TV = torch.zeros_like(p_TV)
+        if grad_entropy_T is not None and bool((grad_entropy_T != 0).any()):
+            grad_TV -= grad_entropy_T[:, None] * p_TV * (logp_TV + entropy_T[:, None])
+        if grad_lp_T is not None:
+            grad_TV -= grad_lp_T[:, None] * p_TV
+            grad_TV.scatter_add_(-1, labels_T[:, None], grad_lp_T[:, None].to(grad_TV.dtype))
+        return (grad_TV / ctx.temperature).to(ctx.dtype), None, None
+
+
+class _Chunks:
+    """The rows of one micro-batch on their way through the head."""
+
+    def __init__(self, forward: Forward, batch: Batch, hidden_TD: Tensor, optimizer: Optimizer, progress: float):
+        self.forward, self.batch, self.hidden_TD = forward, batch, hidden_TD
+        self.optimizer, self.progress = optimizer, progress
+        self.teacher_TD: Tensor | None = None
+        if forward.teacher is not None:
+            with torch.no_grad():
+                attention = Packed(batch.lengths, batch.tokens_L.device)
+                self.teacher_TD = forward.teacher(batch.tokens_L, batch.positions_L, attention)[batch.source_T]
+
+    def gradients(
+        self, terms: Sequence[Term], weights_T: dict[str, Tensor], sums: Sums, extra: tuple[Tensor, Tensor] | None
+    ) -> Tensor:
+        """The gradient of the hidden states; the head's goes to the optimizer.
+
+        extra: gradients of logprobs_T and entropy_T that whole-sequence terms ask for.
+        """
+        decoder, (weight_VD, _) = self.forward.policy, self.forward.policy.head()
+        gradient_TD = torch.zeros_like(self.hidden_TD)
+        named = {name for term in terms for name in inputs(term.objective)}
+        for rows in _row_chunks(self.hidden_TD.shape[0], decoder):
+            hidden = self.hidden_TD[rows]
+            with torch.enable_grad():
+                raw_TV = (hidden @ weight_VD.T).detach().requires_grad_()
+                signals = self._signals(rows, _capped(decoder, raw_TV), named, force=extra is not None)
+                total = raw_TV.new_zeros((), dtype=torch.float32)
+                for term in terms:
+                    value = (weights_T[term.name][rows] * term.objective(**_named(term, signals))).sum()
+                    sums.add(term.name, value.detach())
+                    total = total + value
+                if extra is not None:
+                    total = total + (extra[0][rows] * signals["logprobs_T"]).sum() + (extra[1][rows] * signals["entropy_T"]).sum()
+                (grad_TV,) = torch.autograd.grad(total, raw_TV)
+            if "entropy_T" in signals:
+                entropy = signals["entropy_T"].detach().sum()
+                sums.entropy = entropy if sums.entropy is None else sums.entropy + entropy
+            gradient_TD[rows] = grad_TV @ weight_VD
+            if weight_VD.requires_grad:
+                self.optimizer.add_gradient(weight_VD, grad_TV.T @ hidden)
+        return gradient_TD
+
+    def _signals(self, rows: slice, logits_TV: Tensor, named: set[str], *, force: bool) -> dict[str, Any]:
+        batch = self.batch
+        signals: dict[str, Any] = {name: values[rows] for name, values in batch.recorded.items()}
+        signals |= {"labels_T": batch.labels_T[rows], "offset_T": batch.offset_T[rows], "progress": self.progress}
+        signals["logits_TV"] = logits_TV
+        if force or named & {"logprobs_T", "entropy_T", "old_logprobs_T"}:
+            signals["logprobs_T"], signals["entropy_T"] = log_prob(logits_TV, batch.labels_T[rows], self.forward.temperature)
+            signals.setdefault("old_logprobs_T", signals["logprobs_T"].detach())
+        if named & {"teacher_logits_TV", "teacher_logprobs_T"}:
+            assert self.forward.teacher is not None and self.teacher_TD is not None
+            with torch.no_grad():
+                teacher_TV = self.forward.teacher.logits(self.teacher_TD[rows])
+                width = min(teacher_TV.shape[-1], logits_TV.shape[-1])  # heads padded to different widths
+                signals["teacher_logits_TV"] = teacher_TV[:, :width]
+                signals["logits_TV"] = logits_TV[:, :width]
+                if "teacher_logprobs_T" in named:
+                    signals["teacher_logprobs_T"], _ = log_prob(teacher_TV, batch.labels_T[rows], self.forward.temperature)
+        return signals
+
+
+def _whole_gradients(chunks: _Chunks, terms: Sequence[Term], weights_T: dict[str, Tensor], sums: Sums) -> tuple[Tensor, Tensor]:
+    """Objectives that look at whole sequences need every token first: one pass without gradient, then these."""
+    batch, decoder = chunks.batch, chunks.forward.policy
+    with torch.no_grad():
+        parts = [
+            log_prob(decoder.logits(chunks.hidden_TD[rows]), batch.labels_T[rows], chunks.forward.temperature)
+            for rows in _row_chunks(chunks.hidden_TD.shape[0], decoder)
+        ]
+    lp_T = torch.cat([lp for lp, _ in parts]).requires_grad_()
+    entropy_T = torch.cat([h for _, h in parts]).requires_grad_()
+    signals = {
+        **batch.recorded, "labels_T": batch.labels_T, "offset_T": batch.offset_T, "sequence_T": batch.sequence_T,
+        "progress": chunks.progress, "logprobs_T": lp_T, "entropy_T": entropy_T,
+    }  # fmt: skip
+    signals.setdefault("old_logprobs_T", lp_T.detach())
+    total = lp_T.new_zeros(())
+    for term in terms:
+        value = (weights_T[term.name] * term.objective(**_named(term, signals))).sum()
+        sums.add(term.name, value.detach())
+        total = total + value
+    grads = torch.autograd.grad(total, (lp_T, entropy_T), allow_unused=True)
+    return tuple(torch.zeros_like(lp_T) if g is None else g for g in grads)  # type: ignore[return-value]
+
+
+def _named(term: Term, signals: dict[str, Any]) -> dict[str, Any]:
+    return {name: signals[name] for name in inputs(term.objective)}
+
+
+def _capped(decoder: Decoder, raw_TV: Tensor) -> Tensor:
+    cap = decoder.head()[1]
+    return torch.tanh(raw_TV / cap) * cap if cap else raw_TV
+
+
+def _row_chunks(num_rows: int, decoder: Decoder) -> list[slice]:
+    size = max(16, CHUNK_BYTES // (4 * decoder.head()[0].shape[0]))
+    return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]

@@ -1,0 +1,57 @@
+r"""The final number equals the gold number, exactly: the verifier of arithmetic and word problems."""
+
+from fractions import Fraction
+
+from whit.core.answers import last_number, leading_number, parse_number, show_number
+from whit.core.types import AnswerFormat, Example, Verdict
+from whit.verifiers._extract import judge, marked, spans
+
+
+def exact_number(completion: str, example: Example) -> Verdict:
+    r"""The final number equals the gold number.
+
+    Strict: the marker that the prompt asked for holds the number, perhaps with a unit; for "plain" the whole text does.
+    Lenient: that; else the number that starts another marker or follows 'the answer is'; else the last number.
+    Numbers are compared as exact fractions, so 0.5 is 1/2 and 0.33 is not 1/3. '50%' is 50, not 0.5.
+
+    strict: 18 | She makes 9 * 2 = 18.\n#### 18
+    strict: 18 | #### $18.00
+    strict: 1,080 | #### 1080 miles.
+    strict: 0.5 | #### 1/2
+    strict: -3 | #### −3
+    strict: 50 | #### 50%
+    strict: 9 | #### 5 + 4 = 9
+    strict: 7 | #### 6\nNo, that is wrong.\n#### 7
+    strict boxed: 0.5 | so \boxed{\frac{1}{2}} of it
+    strict tags: 7 | 3 + 4 <answer> 7 apples </answer>
+    strict plain: 7 | 7
+    accepts: 18 | The answer is 18. I checked 3 steps.
+    accepts: 18 | **Answer:** $18 for all 9
+    accepts: 18 | In total \boxed{18} of 20.
+    accepts: 18 | 16 - 3 - 4 = 9, and 9 * 2 = 18
+    accepts: 7 | #### 7 or 8
+    accepts plain: 7 | 3 + 4 is 7
+    refuses: 18 | #### 17
+    refuses: 0.5 | #### 50%
+    refuses: 8 | #### 7 or 8
+    refuses: 18 | The answer is 17. It is not 18.
+    refuses: -3 | 10-3
+    refuses: 18 |
+    refuses: 18 | eighteen
+    """
+    gold = parse_number(example.gold)
+    in_form = parse_number(marked(completion, example.answer_format) or "")
+    anywhere = _anywhere(completion, example.answer_format) if in_form is None else None
+    return judge(_shown(gold), _shown(in_form), _shown(anywhere), "number")
+
+
+def _anywhere(text: str, answer_format: AnswerFormat) -> Fraction | None:
+    for span in spans(text, answer_format):
+        value = leading_number(span)
+        if value is not None:
+            return value
+    return last_number(text)
+
+
+def _shown(value: Fraction | None) -> str | None:
+    return None if value is None else show_number(value)
