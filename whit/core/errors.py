@@ -52,7 +52,7 @@ class CollapseError(RunError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """" Did you mean 'x'?" for the closest of `known`, or the list of what there is."""
+    """ " Did you mean 'x'?" for the closest of `known`, or the list of what there is."""
     known = sorted(known)
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     if close:

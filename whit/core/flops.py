@@ -55,8 +55,10 @@ def train_flops(shape: Shape, num_tokens: float, num_scored: float, num_pairs: f
     forward = forward_flops(shape, num_tokens, num_scored, num_pairs)
     if not lora_rank:
         return 3 * forward
-    sizes = 4 * shape.width + 2 * shape.head_size * (shape.num_heads + shape.num_kv_heads) + 3 * (
-        shape.width + shape.intermediate
+    sizes = (
+        4 * shape.width
+        + 2 * shape.head_size * (shape.num_heads + shape.num_kv_heads)
+        + 3 * (shape.width + shape.intermediate)
     )
     return 2 * forward + 6 * shape.num_layers * lora_rank * sizes * num_tokens
 

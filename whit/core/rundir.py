@@ -59,6 +59,8 @@ class Run:
     ledger: Ledger
     task: Any = None
     teacher: Any = None
+    template: str | None = None
+    max_new_tokens: int = 256
     dtype: str = "float32"
     device: str = "cpu"
     notify: Notify = silent
@@ -92,7 +94,11 @@ class Store:
     def all(self) -> list[Artifact]:
         """Every finished artifact, oldest first."""
         records = sorted(self.root.glob("*/artifact.json"), key=lambda p: p.stat().st_mtime)
-        return [Artifact(p.parent, p.parent.name.rpartition("-")[2]) for p in records if not p.parent.name.endswith(".partial")]
+        return [
+            Artifact(p.parent, p.parent.name.rpartition("-")[2])
+            for p in records
+            if not p.parent.name.endswith(".partial")
+        ]
 
     @contextmanager
     def workplace(self, facts: Facts) -> Iterator[Path]:

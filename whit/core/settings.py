@@ -27,7 +27,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise RecipeError(f"there is no file {path}. Give the path of a recipe, or a name that `whit parts recipe` lists.") from None
+        raise RecipeError(
+            f"there is no file {path}. Give the path of a recipe, or a name that `whit parts recipe` lists."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
 
@@ -99,7 +101,7 @@ def write_toml(values: Mapping[str, Any]) -> str:
 
 @cache
 def _model_of(function: Callable[..., Any]) -> type[BaseModel]:
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(function).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
@@ -116,7 +118,9 @@ def _explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     full = ".".join(piece for piece in (where, path) if piece)
     if first["type"] == "extra_forbidden":
         unknown = str(first["loc"][-1])
-        return f"{full}: there is no setting '{unknown}'.{did_you_mean(unknown, _known_fields(model, first['loc'][:-1]))}"
+        return (
+            f"{full}: there is no setting '{unknown}'.{did_you_mean(unknown, _known_fields(model, first['loc'][:-1]))}"
+        )
     if first["type"] == "missing":
         return f"{full}: this setting is needed and was not given."
     given = first.get("input")
@@ -172,5 +176,12 @@ def _toml_value(value: Any) -> str:
         return "[" + ", ".join(map(_toml_value, value)) + "]"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items()) + " }"
-    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    escaped = (
+        str(value)
+        .replace("\\", "\\\\")
+        .replace('"', '\\"')
+        .replace("\n", "\\n")
+        .replace("\t", "\\t")
+        .replace("\r", "\\r")
+    )
     return f'"{escaped}"'

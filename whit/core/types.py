@@ -1,7 +1,7 @@
 """The plain data that flows through whit: examples in, completions and verdicts out, artifacts at rest."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +45,10 @@ class Example:
     def __post_init__(self) -> None:
         if not self.group:
             object.__setattr__(self, "group", self.id)
+
+
+Ask = Callable[[Example], Sequence[Message]]
+"""A way of asking: from an example to the messages that the model is given (the parts of `prompting`, bound)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,12 @@ Near-duplicates are found exactly, not by sampling: about 10 seconds for 100,000
 """
 
 import re
-from collections import Counter, defaultdict
+from array import array
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Literal
 
 from whit.core.errors import DataError, UsageError
@@ -85,27 +88,34 @@ def near_duplicates(prompts: Sequence[str]) -> Iterator[tuple[int, int]]:
         same = first.setdefault(tokens, index)
         if same != index:
             yield same, index
-    grams = {index: _grams(tokens) for tokens, index in first.items()}
-    count = Counter(gram for own in grams.values() for gram in own)
-    # Two sets with a Jaccard index of 9/10 share one of the n - ceil(9n/10) + 1 rarest members of each, so only prompts
-    # that share a rare sequence are compared (prefix filtering, Chaudhuri et al. 2006).
+    grams = {index: array("q", _grams(tokens)) for tokens, index in first.items()}
+    counts = [0] * 2**20  # a gram's count is shared with others: which are rare need not be known exactly
+    for own in grams.values():
+        for gram in own:
+            counts[gram % len(counts)] += 1
+    # Sets of n and m >= n grams with a Jaccard index of 9/10 differ in at most (n + m) / 19 grams. So they share one of
+    # the n // 19 + 1 rarest of the smaller and of the m // 10 + 1 rarest of the larger set (prefix filtering, Xiao et
+    # al. 2008), and sketches of one bit a gram differ in no more than (n + m) / 19 bits.
+    sketches: dict[int, int] = {}
     holders: defaultdict[int, list[int]] = defaultdict(list)
     for index in sorted(grams, key=lambda index: len(grams[index])):
         own = grams[index]
-        rarest = sorted(own, key=lambda gram: (count[gram], gram))[: len(own) // 10 + 1]
+        sketch = sketches[index] = reduce(or_, (1 << gram % 128 for gram in own))
+        rarest = sorted(own, key=lambda gram: (counts[gram % len(counts)], gram))[: len(own) // 10 + 1]
         for other in {holder for gram in rarest for holder in holders.get(gram, ())}:
-            shared = len(own & grams[other])
-            if 10 * shared >= 9 * (len(own) + len(grams[other]) - shared):
+            both = len(own) + len(grams[other])
+            if 19 * (sketch ^ sketches[other]).bit_count() > both:
+                continue
+            if 19 * len(set(own).intersection(grams[other])) >= 9 * both:
                 yield min(index, other), max(index, other)
-        for gram in rarest:
-            if count[gram] > 1:
-                holders[gram].append(index)
+        for gram in rarest[: len(own) // 19 + 1]:
+            holders[gram].append(index)
 
 
-def _grams(tokens: tuple[str, ...]) -> frozenset[int]:
+def _grams(tokens: tuple[str, ...]) -> set[int]:
     """Hashes of the three-token sequences; the numbers of the prompt are part of each, so that they must agree."""
     numbers = tuple(token for token in tokens if token[0].isdigit())
-    return frozenset(hash((numbers, tokens[i : i + 3])) for i in range(max(1, len(tokens) - 2)))
+    return {hash((numbers, tokens[i : i + 3])) for i in range(max(1, len(tokens) - 2))}
 
 
 def _clusters(examples: Sequence[Example]) -> list[list[Example]]:

@@ -14,7 +14,9 @@ from torch import Tensor
 class Attention(Protocol):
     """What a decoder layer calls. q_LHD, k_LhD, v_LhD: heads H of queries, h of keys and values; returns [L, H, D]."""
 
-    def __call__(self, layer: int, q_LHD: Tensor, k_LhD: Tensor, v_LhD: Tensor, scale: float, window: int) -> Tensor: ...
+    def __call__(
+        self, layer: int, q_LHD: Tensor, k_LhD: Tensor, v_LhD: Tensor, scale: float, window: int
+    ) -> Tensor: ...
 
 
 class Packed:
@@ -78,9 +80,7 @@ class Packed:
 class Cache:
     """Keys and values of up to `rows` sequences of up to `length` tokens, in contiguous slots."""
 
-    def __init__(
-        self, num_layers: int, rows: int, num_kv_heads: int, length: int, head_size: int, like: Tensor
-    ):
+    def __init__(self, num_layers: int, rows: int, num_kv_heads: int, length: int, head_size: int, like: Tensor):
         shape = (rows, num_kv_heads, length, head_size)
         self.keys = [like.new_zeros(shape) for _ in range(num_layers)]
         self.values = [like.new_zeros(shape) for _ in range(num_layers)]

@@ -179,8 +179,12 @@ def _angles(rope: Rope, positions_L: Tensor, head_size: int, dtype: torch.dtype)
     elif rope.kind == "llama3":
         wavelength = 2 * math.pi / frequency
         low, high = rope.original_length / rope.low_freq_factor, rope.original_length / rope.high_freq_factor
-        share = (rope.original_length / wavelength - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor)
+        share = (rope.original_length / wavelength - rope.low_freq_factor) / (
+            rope.high_freq_factor - rope.low_freq_factor
+        )
         blended = (1 - share) * frequency / rope.factor + share * frequency
-        frequency = torch.where(wavelength > low, frequency / rope.factor, torch.where(wavelength < high, frequency, blended))
+        frequency = torch.where(
+            wavelength > low, frequency / rope.factor, torch.where(wavelength < high, frequency, blended)
+        )
     angle_LD = (positions_L[:, None].float() * frequency).repeat(1, 2)
     return angle_LD.cos().to(dtype), angle_LD.sin().to(dtype)

@@ -95,7 +95,9 @@ def fill(decoder: Decoder, tensors: Mapping[str, torch.Tensor], path: Path, devi
         raise ModelError(f"{path}: weights do not fit config.json; missing {missing[:3]}, not expected {unknown[:3]}.")
     for name, tensor in expected.items():
         if tensor.shape != tensors[name].shape:
-            raise ModelError(f"{path}: {name} has shape {tuple(tensors[name].shape)}, config.json says {tuple(tensor.shape)}.")
+            raise ModelError(
+                f"{path}: {name} has shape {tuple(tensors[name].shape)}, config.json says {tuple(tensor.shape)}."
+            )
     decoder.load_state_dict(dict(tensors), assign=True)
     if is_tied:
         decoder.lm_head.weight = decoder.model.embed_tokens.weight
@@ -151,7 +153,9 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
         file = path / name
         if not file.exists():
             other = [p.name for p in path.glob("pytorch_model*.bin")]
-            hint = f" It holds {other[0]}, a pickle, which whit does not open: convert it to safetensors." if other else ""
+            hint = (
+                f" It holds {other[0]}, a pickle, which whit does not open: convert it to safetensors." if other else ""
+            )
             raise ModelError(f"{path} has no {name}.{hint}")
         try:
             tensors |= load_file(file)

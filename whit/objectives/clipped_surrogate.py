@@ -7,7 +7,12 @@ from whit.objectives._types import PerToken
 
 
 def clipped_surrogate(
-    logprobs_T: Tensor, old_logprobs_T: Tensor, advantages_T: Tensor, *, clip: float = 0.2, clip_high: float | None = None
+    logprobs_T: Tensor,
+    old_logprobs_T: Tensor,
+    advantages_T: Tensor,
+    *,
+    clip: float = 0.2,
+    clip_high: float | None = None,
 ) -> PerToken:
     """-min(ratio A, clip(ratio, 1 - clip, 1 + clip_high) A), ratio = exp(logprobs - old logprobs).
 

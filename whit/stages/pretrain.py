@@ -99,7 +99,9 @@ def _document(renderer: Renderer, example: Example, *, with_rationale: bool) -> 
     return replace(document, spans=((1, len(document.ids)),))
 
 
-def _new_policy(run: Run, sizes: Architecture, vocab_size: int, tokenizer: str | None, examples: list[Example]) -> Policy:
+def _new_policy(
+    run: Run, sizes: Architecture, vocab_size: int, tokenizer: str | None, examples: list[Example]
+) -> Policy:
     from transformers import AutoTokenizer
 
     if tokenizer is None:

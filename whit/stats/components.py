@@ -1,14 +1,14 @@
 """Where the uncertainty of a study's scores comes from: a draw of items, and draws of training seeds.
 
 Model, for pipeline p, seed s, item i: score = mean_p + item_i + item_by_pipeline_pi + seed_ps + residual_psi, with item
-terms and residuals correlated inside a cluster of items and pipelines trained independently. Then
+terms and residuals correlated inside a cluster of items, and pipelines trained independently. Then
 
-    cov(mean_p, mean_q) = items_pq + [p = q] seeds_p / num_seeds_p
+    cov(mean_p, mean_q) = items_pq + [p = q] seed_variance_p / num_seeds_p
 
-items_pq is the cluster-robust covariance of the scores averaged over seeds. It already holds residual / num_seeds, and so
-does the variance between seed means; `seeds` is therefore that variance less the residual's part, which is counted once.
-This is the two-way clustered variance (items + seeds - their intersection; Cameron, Gelbach, Miller 2011), with one
-addition: a variance from three seeds decides by lottery, so it is moderated towards the study's pooled value.
+items_pq is the cluster-robust covariance of the scores averaged over seeds; it already holds residual / num_seeds. The
+variance between seed means holds the same, so `seed_variance` is that variance less the residual's part. This is
+two-way clustering (items + seeds - their intersection; Cameron, Gelbach, Miller 2011) with one addition: a variance
+from three seeds decides by lottery, so it is moderated towards the study's pooled value.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,70 +16,81 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtri
 
 from whit.core.errors import DataError, UsageError
 
 Array = NDArray[np.float64]
 
-PRIOR_DF = 2.0
-"""Weight of the study's pooled seed variance, in seeds less one, against a pipeline's own (limma's prior df, here fixed:
-five variances of two degrees of freedom cannot estimate it). Chosen by `whit.stats.simulation`."""
+# Both chosen by `whit.stats.simulation`: a larger PRIOR_DF hardly narrows intervals (4: by 2 %) and raises false alarms
+# when one pipeline is much noisier; without CAUTION equal pipelines at three seeds are told apart in 7 of 100 studies.
+PRIOR_DF = 1.0
+"""Weight of the pooled seed variance in units of a pipeline's own seeds less one: the prior df of limma, which is fixed
+here because a handful of variances cannot estimate it."""
+CAUTION = 0.75
+"""One-sided confidence of the pooled seed variance that degrees of freedom and simultaneous bounds assume."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Components:
-    """Means and variance components of the P pipelines of one study, in alphabetical order.
+    """Means [P] and variance components of the P pipelines of one study, in alphabetical order.
 
-    items_PP: covariance of the means from the draw of items, seeds averaged.
-    seeds_P: moderated variance of a seed effect; 0 for fixed pipelines.
-    noise_P: variance of one seed's mean from its residuals; inside items_PP as noise / num_seeds.
-    df_P: degrees of freedom of seeds_P + noise_P.
+    items: covariance [P, P] of the means from the draw of items, seeds averaged.
+    noise: variance [P] of one seed's mean from its residuals; already inside items, as noise / num_seeds.
+    seed_variance: [P], of a seed effect, moderated; 0 for fixed pipelines.
+    cautious: seed_variance, but never below the pooled value at the confidence CAUTION. A variance that came out small
+        by chance would otherwise narrow its interval twice: by the standard error and by the degrees of freedom.
+    own_df: seeds less one [P]; 0 for fixed pipelines.
     """
 
     names: tuple[str, ...]
-    means_P: Array
-    items_PP: Array
-    seeds_P: Array
-    noise_P: Array
-    num_seeds_P: Array
-    df_P: Array
+    means: Array
+    items: Array
+    noise: Array
+    seed_variance: Array
+    cautious: Array
+    own_df: Array
+    num_seeds: Array
     num_clusters: int
 
     def variances(self, contrasts_CP: Array) -> Array:
         """Variance of each contrast of the means, such as a - b."""
-        return self._item_variances(contrasts_CP) + contrasts_CP**2 @ (self.seeds_P / self.num_seeds_P)
+        variances_C: Array = contrasts_CP**2 @ (self.seed_variance / self.num_seeds)
+        return variances_C + self._item_variances(contrasts_CP)
 
     def degrees_of_freedom(self, contrasts_CP: Array) -> Array:
         """Satterthwaite's degrees of freedom of `variances`; at least 1."""
-        seeds_CP = contrasts_CP**2 * (self.seeds_P + self.noise_P) / self.num_seeds_P
-        spread_C = self._item_variances(contrasts_CP) ** 2 / (self.num_clusters - 1) + seeds_CP**2 @ (1 / self.df_P)
-        df_C = np.full(len(contrasts_CP), self.num_clusters - 1.0)
-        np.divide(self.variances(contrasts_CP) ** 2, spread_C, out=df_C, where=spread_C > 0)
-        return np.maximum(df_C, 1.0)
+        # Moderation adds the prior's, but no pipeline can borrow more than the whole study has.
+        seeds_df_P = np.clip(self.own_df + PRIOR_DF, 1.0, max(1.0, self.own_df.sum()))
+        items_C, weights_CP = self._item_variances(contrasts_CP), contrasts_CP**2 / self.num_seeds
+        total_C = items_C + weights_CP @ self.cautious
+        estimated_CP = weights_CP * (self.cautious + self.noise)
+        spread_C = items_C**2 / (self.num_clusters - 1) + estimated_CP**2 @ (1 / seeds_df_P)
+        df_C: Array = np.full(len(contrasts_CP), self.num_clusters - 1.0)
+        np.divide(total_C**2, spread_C, out=df_C, where=spread_C > 0)
+        return df_C.clip(1.0)
+
+    def redraw(self, contrasts_CP: Array, num_draws: int, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Errors and estimated variances [num_draws, C] of studies with these components, estimated as these were."""
+        size = (num_draws, len(self.names))
+        roots_P, axes_PP = np.linalg.eigh(self.items + np.diag(self.cautious / self.num_seeds))
+        half_PP = (axes_PP * np.sqrt(np.maximum(roots_P, 0.0))) @ axes_PP.T
+        errors_BC = rng.standard_normal(size) @ half_PP @ contrasts_CP.T
+
+        items_B = rng.chisquare(self.num_clusters - 1, num_draws) / (self.num_clusters - 1)
+        df_P = np.maximum(self.own_df, 1.0)
+        own_BP = (self.cautious + self.noise) * rng.chisquare(df_P, size) / df_P - self.noise
+        seeds_BP = _moderated(own_BP, self.own_df, self.cautious > 0)
+        variances_BC = np.outer(items_B, self._item_variances(contrasts_CP))
+        return errors_BC, variances_BC + (seeds_BP / self.num_seeds) @ (contrasts_CP**2).T
 
     def _item_variances(self, contrasts_CP: Array) -> Array:
-        variances_C: Array = np.einsum("cp,pq,cq->c", contrasts_CP, self.items_PP, contrasts_CP)
-        return np.maximum(variances_C, 0.0)  # rounding can leave a contrast of equal pipelines just below zero
-
-    def draw_errors(self, num_draws: int, rng: np.random.Generator) -> Array:
-        """Errors of the means [num_draws, P], each drawn after its variances, given the estimates of those.
-
-        A variance is the estimate times df / chi-square (Behrens 1929), so a small one from few seeds may turn out large:
-        errors drawn at the estimates themselves make families too narrow, most where the estimate fell short.
-        """
-        size = (num_draws, len(self.names))
-        roots_P, axes_PP = np.linalg.eigh(self.items_PP)
-        half_PP = (axes_PP * np.sqrt(np.maximum(roots_P, 0.0))) @ axes_PP.T
-        items_df = self.num_clusters - 1
-        items_B1 = np.sqrt(items_df / rng.chisquare(items_df, (num_draws, 1)))
-        seeds_BP = (self.seeds_P + self.noise_P) * self.df_P / rng.chisquare(self.df_P, size) - self.noise_P
-        spreads_BP = np.sqrt(np.maximum(seeds_BP, 0.0) / self.num_seeds_P)
-        return items_B1 * (rng.standard_normal(size) @ half_PP) + spreads_BP * rng.standard_normal(size)
+        # Rounding can leave the contrast of two equal pipelines just below zero.
+        variances_C: Array = np.maximum(((contrasts_CP @ self.items) * contrasts_CP).sum(1), 0.0)
+        return variances_C
 
 
-def components(
-    scores: Mapping[str, Array], groups_I: Sequence[object], *, fixed: Collection[str] = ()
-) -> Components:
+def components(scores: Mapping[str, Array], groups_I: Sequence[object], *, fixed: Collection[str] = ()) -> Components:
     """The variance components of a study.
 
     scores: for each pipeline a matrix [seeds, items] of shares in 0 to 1 (mean@n, pass@k), the same items for all.
@@ -110,8 +121,18 @@ def components(
         noise_P[p] = scale * (np.add.reduceat(residuals_SI[:, order_I], starts_G, axis=1) ** 2).sum() / own_df_P[p]
         own_P[p] = seed_means_S.var(ddof=1) - noise_P[p]
     trained_P = np.array([name not in fixed for name in names])
-    seeds_P, df_P = _moderated(own_P, own_df_P, trained_P)
-    return Components(names, means_P, items_PP, seeds_P, noise_P, num_seeds_P, df_P, len(starts_G))
+    if trained_P.any() and not own_df_P.any():
+        raise UsageError(
+            "No pipeline was trained with two seeds, so the variance of training is unknown. "
+            "Run a second seed of at least one pipeline, or name in `fixed` those that train nothing."
+        )
+    seeds_P = _moderated(own_P, own_df_P, trained_P)
+    pooled_df = max(1.0, own_df_P.sum())
+    pooled_P = ((own_P + noise_P) @ own_df_P) / float(chdtri(pooled_df, CAUTION)) - noise_P
+    cautious_P = np.where(trained_P, np.maximum(seeds_P, pooled_P), 0.0)
+    return Components(
+        names, means_P, items_PP, noise_P, seeds_P, cautious_P, own_df_P, num_seeds_P, num_clusters=len(starts_G)
+    )
 
 
 def cluster_variance(values_I: Array, groups_I: Sequence[object]) -> tuple[float, int]:
@@ -148,18 +169,8 @@ def _correction(num_clusters: int) -> float:
     return num_clusters / (num_clusters - 1)
 
 
-def _moderated(own_P: Array, own_df_P: Array, trained_P: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Seed variances shrunk towards their pooled value, never below 0, with degrees of freedom as in limma."""
-    pooled_df = own_df_P.sum()
-    if not trained_P.any():
-        return np.zeros_like(own_P), np.ones_like(own_P)
-    if pooled_df == 0:
-        raise UsageError(
-            "No pipeline was trained with two seeds, so the variance of training is unknown. "
-            "Run a second seed of at least one pipeline, or name in `fixed` those that train nothing."
-        )
-    pooled = (own_P * own_df_P).sum() / pooled_df
-    moderated_P = (own_P * own_df_P + pooled * PRIOR_DF) / (own_df_P + PRIOR_DF)
-    # A pipeline cannot borrow more degrees of freedom than the whole study has.
-    df_P = np.minimum(own_df_P + PRIOR_DF, pooled_df)
-    return np.where(trained_P, np.maximum(moderated_P, 0.0), 0.0), df_P
+def _moderated(own_xP: Array, own_df_P: Array, trained_P: NDArray[np.bool_]) -> Array:
+    """Seed variances shrunk towards their pooled value; at least 0, and 0 if untrained."""
+    pooled_x1 = (own_xP * own_df_P).sum(-1, keepdims=True) / max(1.0, own_df_P.sum())
+    moderated_xP = (own_xP * own_df_P + pooled_x1 * PRIOR_DF) / (own_df_P + PRIOR_DF)
+    return np.where(trained_P, np.maximum(moderated_xP, 0.0), 0.0)

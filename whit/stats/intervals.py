@@ -1,7 +1,8 @@
 """Intervals of one score: a mean over clustered items, and a pipeline's mean over items and seeds.
 
-Shares take Wilson's interval at the effective number of items, mean (1 - mean) / variance: it stays inside 0 to 1 and has
-width where every answer was wrong, where mean +- t x SE claims certainty. At large n and middling shares they agree.
+Shares take Wilson's interval at the effective number of items, mean (1 - mean) / variance: it stays inside 0 to 1 and
+has width where every answer was wrong, where mean +- t x SE claims certainty. At large n and middling shares the two
+agree.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,13 +20,15 @@ def clustered_mean(values: ArrayLike, groups: Sequence[object], *, level: float 
     """The mean of one number per item, items of one group taken as dependent.
 
     values: one number per item; several samples of an item are averaged first, their noise is in the spread of items.
-    0/1 values of ungrouped items take Wilson's interval; other shares the same with cluster-robust variance and Student's
-    t of clusters - 1 degrees of freedom; numbers outside 0 to 1 (tokens, seconds) mean +- t x SE.
+    0/1 values of ungrouped items take Wilson's interval; other shares the same with cluster-robust variance and
+    Student's t of clusters - 1 degrees of freedom; numbers outside 0 to 1 (tokens, seconds) mean +- t x SE.
     Raises UsageError when all items are in one group.
     """
     values_I = np.asarray(values, dtype=np.float64)
     if values_I.ndim != 1 or len(values_I) != len(groups) or not len(groups):
-        raise UsageError(f"values of shape {values_I.shape} and {len(groups)} groups: one number and one group per item.")
+        raise UsageError(
+            f"values of shape {values_I.shape} and {len(groups)} groups: one number and one group per item."
+        )
     mean = float(values_I.mean())
     if np.isin(values_I, (0.0, 1.0)).all() and len(set(groups)) == len(groups):
         return wilson(mean, len(groups), float(ndtri((1 + level) / 2)))
@@ -50,7 +53,7 @@ def seed_means(
     quantiles_P = stdtrit(df_P, (1 + level) / 2)
     return {
         name: wilson(float(mean), _effective_size(float(mean), float(variance), parts.num_clusters), float(quantile))
-        for name, mean, variance, quantile in zip(parts.names, parts.means_P, variances_P, quantiles_P)
+        for name, mean, variance, quantile in zip(parts.names, parts.means, variances_P, quantiles_P)
     }
 
 

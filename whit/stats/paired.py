@@ -1,4 +1,4 @@
-"""Differences between pipelines, paired by item, with seed variance, simultaneous over the comparisons named beforehand.
+"""Differences between pipelines, paired by item, with seed variance, simultaneous over comparisons named beforehand.
 
 Each difference has a standard error and Satterthwaite degrees of freedom from `components`. The family shares one bound
 (max-t), found by redrawing the study many times under its own components: 95 % of the redrawn families stay within it.
@@ -26,7 +26,7 @@ class Comparison:
 
     difference: with an interval that holds at the same time as those of the whole family.
     standard_error, df: of this difference alone.
-    p_value: adjusted for the family; below 1 - level exactly when the interval leaves out 0.
+    p_value: adjusted for the family; below 1 - level where the interval leaves out 0.
     """
 
     a: str
@@ -97,10 +97,10 @@ def _compare(parts: Components, pairs: Sequence[tuple[str, str]], level: float) 
     least = 1.0 / parts.num_clusters**2
     errors_C = np.sqrt(np.maximum(parts.variances(contrasts_CP), least))
     df_C = parts.degrees_of_freedom(contrasts_CP)
-    differences_C = contrasts_CP @ parts.means_P
+    differences_C = contrasts_CP @ parts.means
 
-    drawn_BC = parts.draw_errors(NUM_DRAWS, np.random.default_rng(key64(0, "max_t"))) @ contrasts_CP.T
-    largest_B = np.sort(_normal_scale(drawn_BC / errors_C, df_C).max(1))
+    drawn_BC, variances_BC = parts.redraw(contrasts_CP, NUM_DRAWS, np.random.default_rng(key64(0, "max_t")))
+    largest_B = np.sort(_normal_scale(drawn_BC / np.sqrt(np.maximum(variances_BC, least)), df_C).max(1))
     quantiles_C = _t_scale(float(np.quantile(largest_B, level)), df_C)
     num_beyond_C = NUM_DRAWS - np.searchsorted(largest_B, _normal_scale(differences_C / errors_C, df_C))
     p_values_C = (1 + num_beyond_C) / (1 + NUM_DRAWS)
@@ -123,7 +123,7 @@ def _contrast(names: Sequence[str], a: str, b: str) -> Array:
 
 def _ranked(parts: Components) -> list[str]:
     """Names from the highest mean to the lowest, ties in alphabetical order."""
-    return [parts.names[p] for p in np.argsort(-parts.means_P, kind="stable")]
+    return [parts.names[p] for p in np.argsort(-parts.means, kind="stable")]
 
 
 def _normal_scale(t: Array, df_C: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Scores of one item from n sampled answers: at least one of k is right, and the vote of k. Both unbiased for k <= n."""
+"""Scores of one item from n sampled answers: at least one of k is right, and the vote of k. Unbiased for k <= n."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +25,9 @@ def pass_at_k(num_samples: ArrayLike, num_correct: ArrayLike, k: int) -> float |
     """
     n, c = np.asarray(num_samples), np.asarray(num_correct)
     if k < 1 or (n < k).any():
-        raise UsageError(f"pass@{k} needs k of 1 or more and at least k samples of every item; the fewest is {n.min()}.")
+        raise UsageError(
+            f"pass@{k} needs k of 1 or more and at least k samples of every item; the fewest is {n.min()}."
+        )
     if (c < 0).any() or (c > n).any():
         raise UsageError("num_correct must lie between 0 and num_samples for every item.")
     misses = np.ones(np.broadcast_shapes(n.shape, c.shape))
@@ -44,7 +46,9 @@ def majority_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int
     """
     num_samples = len(answers)
     if len(correct) != num_samples or not 1 <= k <= num_samples:
-        raise UsageError(f"majority@{k} of {num_samples} answers and {len(correct)} verdicts: needs 1 <= k <= n of both.")
+        raise UsageError(
+            f"majority@{k} of {num_samples} answers and {len(correct)} verdicts: needs 1 <= k <= n of both."
+        )
     sizes = Counter(answer for answer in answers if answer is not None)
     right = Counter(answer for answer, is_right in zip(answers, correct) if is_right and answer is not None)
     num_silent = num_samples - sizes.total()

@@ -12,7 +12,24 @@ from typing import Literal
 from whit.core.seeds import key64, stream
 from whit.core.types import Example, Split
 
-NAMES = ("Ann", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gia", "Hugo", "Ida", "Jon", "Kim", "Leo", "Mia", "Ned", "Olga", "Pam")
+NAMES = (
+    "Ann",
+    "Ben",
+    "Cleo",
+    "Dan",
+    "Eva",
+    "Finn",
+    "Gia",
+    "Hugo",
+    "Ida",
+    "Jon",
+    "Kim",
+    "Leo",
+    "Mia",
+    "Ned",
+    "Olga",
+    "Pam",
+)
 ITEMS = ("apples", "books", "cards", "coins", "cups", "eggs", "keys", "pens", "shells", "stamps", "stones", "toys")
 TIMES = {2: "twice", 3: "three times"}
 MAX_VALUE = 50

@@ -37,5 +37,7 @@ def restore_checkpoint(directory: Path, optimizer: Optimizer) -> tuple[int, Ledg
         state: dict[str, Any] = json.loads((target / "state.json").read_text())
         optimizer.restore(load_file(target / "optimizer.safetensors"))
     except Exception as error:
-        raise RunError(f"the checkpoint in {target} cannot be read ({error}). Delete it to start the stage again.") from error
+        raise RunError(
+            f"the checkpoint in {target} cannot be read ({error}). Delete it to start the stage again."
+        ) from error
     return int(state["step"]), Ledger.from_plain(state["ledger"])

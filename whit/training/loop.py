@@ -87,8 +87,7 @@ def train(
                 _check_finite(line, ["grad_norm"], step)
             tokens = sum(len(d.ids) for d in feed.documents)
             supervised = sum(d.num_supervised for d in feed.documents)
-            if sums.entropy is not None:
-                line["entropy"] = float(sums.entropy) / max(1, supervised)
+            line |= {name: float(total) / max(1, supervised) for name, total in sums.totals.items()}
             run.ledger.charge("train", flops=cost[0], tokens=tokens)
             if forward.teacher is not None:
                 run.ledger.charge("teacher", flops=cost[1], tokens=tokens)
@@ -131,7 +130,9 @@ def _gradient(
     device: torch.device,
 ) -> Sums:
     if not any(d.num_supervised for d in documents):
-        raise DataError("no token of this step is supervised. Check the chat template and the completions (`whit inspect`).")
+        raise DataError(
+            "no token of this step is supervised. Check the chat template and the completions (`whit inspect`)."
+        )
     weights = {term.name: token_weights(documents, term) for term in terms}
     total = Sums()
     for members in micro_batches(documents, max_tokens):
@@ -139,11 +140,7 @@ def _gradient(
         if not len(batch.source_T):
             continue
         own = {name: [values[i] for i in members] for name, values in weights.items()}
-        part = accumulate(forward, batch, terms, own, optimizer, progress)
-        for name, value in part.terms.items():
-            total.add(name, value)
-        if part.entropy is not None:
-            total.entropy = part.entropy if total.entropy is None else total.entropy + part.entropy
+        total.merge(accumulate(forward, batch, terms, own, optimizer, progress))
     return total
 
 

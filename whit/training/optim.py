@@ -98,7 +98,11 @@ class Optimizer:
             for name, parameter, master in zip(self.names, self.parameters, self.masters, strict=True):
                 master.copy_(tensors[f"master.{name}"])
                 parameter.copy_(master)
-                kept = {k: tensors[f"{k}.{name}"].clone() for k in ("exp_avg", "exp_avg_sq", "step") if f"{k}.{name}" in tensors}
+                kept = {
+                    k: tensors[f"{k}.{name}"].clone()
+                    for k in ("exp_avg", "exp_avg_sq", "step")
+                    if f"{k}.{name}" in tensors
+                }
                 if kept:
                     self.adamw.state[master] = kept
 

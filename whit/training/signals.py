@@ -39,10 +39,22 @@ class Sums:
     """What a step adds up over micro-batches, per term: weighted values, on the device until the step ends."""
 
     terms: dict[str, Tensor] = field(default_factory=dict)
-    entropy: Tensor | None = None
+    totals: dict[str, Tensor] = field(default_factory=dict)
 
     def add(self, name: str, value: Tensor) -> None:
+        """Add to a term."""
         self.terms[name] = self.terms[name] + value if name in self.terms else value
+
+    def watch(self, name: str, values_T: Tensor) -> None:
+        """Add the sum over tokens of something that is shown and not trained on."""
+        total = values_T.detach().sum()
+        self.totals[name] = self.totals[name] + total if name in self.totals else total
+
+    def merge(self, other: "Sums") -> None:
+        for name, value in other.terms.items():
+            self.add(name, value)
+        for name, value in other.totals.items():
+            self.watch(name, value)
 
 
 def check_terms(terms: Sequence[Term], *, has_teacher: bool) -> None:
@@ -51,15 +63,26 @@ def check_terms(terms: Sequence[Term], *, has_teacher: bool) -> None:
         named = inputs(term.objective)
         for name in named:
             if name not in RECORDED + MADE:
-                raise PartError(f"objective '{term.name}' names the signal '{name}'.{did_you_mean(name, RECORDED + MADE)}")
+                raise PartError(
+                    f"objective '{term.name}' names the signal '{name}'.{did_you_mean(name, RECORDED + MADE)}"
+                )
             if name.startswith("teacher") and not has_teacher:
-                raise PartError(f"objective '{term.name}' needs a teacher. Set teacher = a model directory in the recipe.")
+                raise PartError(
+                    f"objective '{term.name}' needs a teacher. Set teacher = a model directory in the recipe."
+                )
         if "sequence_T" in named and any(name.endswith("_TV") for name in named):
-            raise PartError(f"objective '{term.name}' names a vocabulary-sized signal and sequence_T: it cannot be chunked.")
+            raise PartError(
+                f"objective '{term.name}' names a vocabulary-sized signal and sequence_T: it cannot be chunked."
+            )
 
 
 def accumulate(
-    forward: Forward, batch: Batch, terms: Sequence[Term], weights: dict[str, list[float]], optimizer: Optimizer, progress: float
+    forward: Forward,
+    batch: Batch,
+    terms: Sequence[Term],
+    weights: dict[str, list[float]],
+    optimizer: Optimizer,
+    progress: float,
 ) -> Sums:
     """The gradient of one micro-batch, added to the optimizer's. Returns the weighted sum of each term.
 
@@ -104,7 +127,9 @@ class _LogProb(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits_TV: Tensor, labels_T: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        logp_TV = (logits_TV.float() / temperature if logits_TV.dtype != torch.float64 else logits_TV / temperature).log_softmax(-1)
+        logp_TV = (
+            logits_TV.float() / temperature if logits_TV.dtype != torch.float64 else logits_TV / temperature
+        ).log_softmax(-1)
         lp_T = logp_TV.gather(-1, labels_T[:, None])[:, 0]
         entropy_T = -(logp_TV.exp() * logp_TV).sum(-1)
         ctx.save_for_backward(logp_TV, labels_T, entropy_T)
@@ -157,11 +182,16 @@ class _Chunks:
                     sums.add(term.name, value.detach())
                     total = total + value
                 if extra is not None:
-                    total = total + (extra[0][rows] * signals["logprobs_T"]).sum() + (extra[1][rows] * signals["entropy_T"]).sum()
+                    total = (
+                        total
+                        + (extra[0][rows] * signals["logprobs_T"]).sum()
+                        + (extra[1][rows] * signals["entropy_T"]).sum()
+                    )
                 (grad_TV,) = torch.autograd.grad(total, raw_TV)
             if "entropy_T" in signals:
-                entropy = signals["entropy_T"].detach().sum()
-                sums.entropy = entropy if sums.entropy is None else sums.entropy + entropy
+                sums.watch("entropy", signals["entropy_T"])
+                if "rollout_logprobs_T" in signals:  # engine against trainer, on the same tokens: rounding only
+                    sums.watch("mismatch", (signals["logprobs_T"] - signals["rollout_logprobs_T"]).abs())
             gradient_TD[rows] = grad_TV @ weight_VD
             if weight_VD.requires_grad:
                 self.optimizer.add_gradient(weight_VD, grad_TV.T @ hidden)
@@ -173,7 +203,9 @@ class _Chunks:
         signals |= {"labels_T": batch.labels_T[rows], "offset_T": batch.offset_T[rows], "progress": self.progress}
         signals["logits_TV"] = logits_TV
         if force or named & {"logprobs_T", "entropy_T", "old_logprobs_T"}:
-            signals["logprobs_T"], signals["entropy_T"] = log_prob(logits_TV, batch.labels_T[rows], self.forward.temperature)
+            signals["logprobs_T"], signals["entropy_T"] = log_prob(
+                logits_TV, batch.labels_T[rows], self.forward.temperature
+            )
             signals.setdefault("old_logprobs_T", signals["logprobs_T"].detach())
         if named & {"teacher_logits_TV", "teacher_logprobs_T"}:
             assert self.forward.teacher is not None and self.teacher_TD is not None
@@ -183,11 +215,15 @@ class _Chunks:
                 signals["teacher_logits_TV"] = teacher_TV[:, :width]
                 signals["logits_TV"] = logits_TV[:, :width]
                 if "teacher_logprobs_T" in named:
-                    signals["teacher_logprobs_T"], _ = log_prob(teacher_TV, batch.labels_T[rows], self.forward.temperature)
+                    signals["teacher_logprobs_T"], _ = log_prob(
+                        teacher_TV, batch.labels_T[rows], self.forward.temperature
+                    )
         return signals
 
 
-def _whole_gradients(chunks: _Chunks, terms: Sequence[Term], weights_T: dict[str, Tensor], sums: Sums) -> tuple[Tensor, Tensor]:
+def _whole_gradients(
+    chunks: _Chunks, terms: Sequence[Term], weights_T: dict[str, Tensor], sums: Sums
+) -> tuple[Tensor, Tensor]:
     """Objectives that look at whole sequences need every token first: one pass without gradient, then these."""
     batch, decoder = chunks.batch, chunks.forward.policy
     with torch.no_grad():

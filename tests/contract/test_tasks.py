@@ -1,0 +1,182 @@
+"""Every task: stable ids, splits that share nothing, gold answers that pass their verifier.
+
+The published data are not needed: tiny files in their format, and in that of the hub, stand in for them. Where the data
+are on the machine (../shared/data), they are tested too.
+"""
+
+import gzip
+import json
+from functools import cache
+from itertools import combinations, islice
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from whit.core import parts
+from whit.core.answers import completion_text
+from whit.core.errors import DataError
+from whit.core.types import Example, Split
+from whit.data.splits import near_duplicates
+
+REAL = Path(__file__).parents[3] / "shared" / "data"
+MAX_EXAMPLES = 8000  # of a split; generated ones can be long
+THINGS = "pens cups keys eggs toys".split()
+
+
+def story(n: int) -> str:
+    return f"Ann has {n} {THINGS[n % 5]}. She buys {n + 1} more. How many {THINGS[n % 5]} does she have now?"
+
+
+def solution(n: int) -> str:
+    return f"She has {n} + {n + 1} = <<{n}+{n + 1}={2 * n + 1}>>{2 * n + 1}.\n#### {2 * n + 1:,}"
+
+
+def label(n: int) -> str:
+    return ("NUM", "LOC", "HUM")[n % 3]
+
+
+SUMS = [{"question": story(n), "answer": f"{2 * n + 1}"} for n in range(600)]
+KINDS = [{"text": f"Question {n} of them ?", "label": label(n), "fine_label": "x:y"} for n in range(600)]
+PUBLISHED = {
+    "gsm8k/train": [{"question": story(n), "answer": f"{2 * n + 1:,}", "solution": solution(n)} for n in range(600)],
+    "gsm8k/test": [
+        {"question": story(n), "answer": f"{2 * n + 1:,}", "solution": solution(n)} for n in range(600, 650)
+    ],
+    "multiarith/all": [*SUMS[:350], *SUMS[:20]],
+    "svamp/test": [
+        {
+            "id": f"chal-{n}",
+            "question": story(n),
+            "question_only": "How many?",
+            "body": "Ann",
+            "answer": f"{2 * n + 1}.0",
+        }
+        for n in range(50)
+    ],
+    "asdiv/all": [
+        {"question": story(n), "question_only": "How many?", "body": "Ann", "answer": f"{2 * n + 1}  (pens)"}
+        for n in range(300, 600)
+    ]
+    + [{"question": "Who?", "answer": "Ann"}, {"question": "Which?", "answer": "3 (pens); 4 (cups)"}],
+    "trec/train": [*KINDS[:550], *KINDS[:10]],
+    "trec/test": KINDS[540:],
+}
+ON_THE_HUB = {
+    "gsm8k/train": [{"question": story(n), "answer": solution(n)} for n in range(600)],
+    "gsm8k/test": [{"question": story(n), "answer": solution(n)} for n in range(600, 650)],
+    "multiarith/all": [{"question": f" {row['question']}", "final_ans": row["answer"]} for row in SUMS[:350]],
+    "svamp/test": [
+        {"ID": f"chal-{n}", "Body": story(n).split(" How")[0], "Question": "How many now?", "Answer": f"{2 * n + 1}.0"}
+        for n in range(50)
+    ],
+    "asdiv/all": [
+        {"body": story(n).split(" How")[0], "question": "How many now?", "answer": f"{2 * n + 1} (pens)"}
+        for n in range(300, 600)
+    ],
+    "trec/train": [{"text": r["text"], "label": 3, "label_coarse_original": r["label"]} for r in KINDS[:550]],
+    "trec/test": [{"text": r["text"], "label": 3, "label_coarse_original": r["label"]} for r in KINDS[540:]],
+}
+STORED = ("gsm8k", "multiarith", "svamp", "trec")
+CASES = [("published", name) for name in parts.names("task")]
+CASES += [(form, name) for form in ("on the hub", "real") for name in STORED]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folders = {"real": REAL}
+    for form, files in {"published": PUBLISHED, "on the hub": ON_THE_HUB}.items():
+        folders[form] = tmp_path_factory.mktemp(form.replace(" ", "_"))
+        for name, rows in files.items():
+            file = folders[form] / f"{name}.jsonl.gz"
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    return folders
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[1]}, {case[0]}")
+def task(request, folders, monkeypatch) -> dict[Split, list[Example]]:
+    form, name = request.param
+    if form == "real" and not REAL.is_dir():
+        pytest.skip(f"no data in {REAL}")
+    monkeypatch.setenv("WHIT_DATA", str(folders[form]))
+    try:
+        return load(name, str(folders[form]))
+    except DataError as error:
+        if name in STORED:
+            raise
+        pytest.skip(str(error))
+
+
+@cache
+def load(name: str, folder: str) -> dict[Split, list[Example]]:
+    return fresh(name)
+
+
+def fresh(name: str) -> dict[Split, list[Example]]:
+    part = parts.find("task", name)
+    return {split: list(islice(part(split), MAX_EXAMPLES)) for split in get_args(Split)}
+
+
+def every(task: dict[Split, list[Example]]) -> list[Example]:
+    return [example for examples in task.values() for example in examples]
+
+
+def test_train_dev_and_test_hold_examples_with_different_ids(task):
+    assert all(task[split] for split in ("train", "dev", "test"))
+    assert len({example.id for example in every(task)}) == len(every(task))
+
+
+@pytest.mark.parametrize("name", parts.names("task"))
+def test_the_same_examples_come_every_time(name, folders, monkeypatch):
+    monkeypatch.setenv("WHIT_DATA", str(folders["published"]))
+    try:
+        assert fresh(name) == fresh(name)
+    except DataError as error:
+        pytest.skip(str(error))
+
+
+def test_no_group_stands_in_two_splits(task):
+    for one, other in combinations(task.values(), 2):
+        assert not {example.group for example in one} & {example.group for example in other}
+
+
+def test_no_near_duplicate_stands_in_two_splits(task):
+    homes = [split for split, examples in task.items() for _ in examples]
+    prompts = [example.prompt for example in every(task)]
+    across = [(prompts[i], prompts[j]) for i, j in near_duplicates(prompts) if homes[i] != homes[j]]
+    assert across == []
+
+
+def test_the_gold_answer_passes_its_verifier_and_nothing_fails_it(task):
+    for example in every(task):
+        verifier = parts.find("verifier", example.verifier)
+        assert verifier(completion_text(example), example).strict, example
+        assert verifier(completion_text(example, with_rationale=False), example).strict, example
+        assert not verifier("", example).correct, example
+
+
+def test_the_text_is_clean(task):
+    for example in every(task):
+        assert example.prompt == example.prompt.strip() != ""
+        assert not example.rationale or not {"####", "<<"} & set(example.rationale.split())
+        assert example.verifier != "choice" or example.gold in example.choices
+
+
+def test_the_published_rows_give_these_counts(folders):
+    counts = {
+        name: [len(load(name, str(folders["published"]))[s]) for s in ("train", "dev", "test")] for name in STORED
+    }
+    assert counts == {
+        "gsm8k": [100, 500, 50],
+        "multiarith": [222, 37, 111],
+        "svamp": [250, 300, 50],  # 600 different questions, 50 of them in test; the two without a number left out
+        "trec": [49, 501, 60],  # 540 different questions that are not in test, 10 of them twice
+    }
+
+
+def test_a_task_without_data_names_the_three_ways(monkeypatch, tmp_path):
+    monkeypatch.setenv("WHIT_DATA", str(tmp_path))
+    gsm8k = parts.find("task", "gsm8k")
+    with pytest.raises(DataError, match=r"there is no gsm8k/test\.jsonl\.gz or gsm8k/test\.jsonl in"):
+        next(gsm8k("test", path=tmp_path))

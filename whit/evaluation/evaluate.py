@@ -1,0 +1,143 @@
+"""What a model scores on examples: k completions of each, a verdict on each, one JSON line on each.
+
+The deciding number is lenient accuracy, the mean over k samples, under one frozen decoding profile; greedy stands beside.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whit.core.errors import RunError
+from whit.core.ledger import Ledger
+from whit.core.rundir import write_beside
+from whit.core.types import Ask, Example, Interval
+from whit.data.render import Renderer
+from whit.verifiers._judge import judge
+from whit.generation.engine import Engine
+from whit.generation.sampler import Sampling
+from whit.models.load import Policy
+from whit.stats.intervals import clustered_mean
+from whit.stats.passk import majority_at_k, pass_at_k
+
+PROFILE = Sampling(temperature=0.6, top_p=0.95)
+"""The frozen decoding profile: sampling as the reference study evaluates (arXiv:2506.13404)."""
+GREEDY_PROFILE = Sampling(temperature=0.0)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Every completion of every example, as written to `completions.jsonl`."""
+
+    records: tuple[dict[str, Any], ...]
+
+    def matrix(self, key: str, *, greedy: bool = False) -> np.ndarray:
+        """[I, k]: a value of each completion, items in the order of the examples. Raises RunError for holes."""
+        by_item: dict[str, list[float]] = {}
+        for record in self.records:
+            if record["greedy"] == greedy:
+                by_item.setdefault(record["id"], []).append(float(record[key]))
+        sizes = {len(values) for values in by_item.values()}
+        if len(sizes) > 1:
+            raise RunError(f"completions are missing: items have between {min(sizes)} and {max(sizes)} of them.")
+        return np.array(list(by_item.values()))
+
+    @property
+    def groups(self) -> list[str]:
+        """The cluster of each item, in the order of `matrix`."""
+        return list({record["id"]: record["group"] for record in self.records}.values())
+
+    def summary(self) -> dict[str, Any]:
+        """Named numbers; a share comes as [estimate, low, high], its interval clustered by group."""
+        groups = self.groups
+        out: dict[str, Any] = {"num_items": len(groups)}
+        for greedy, prefix in ((False, ""), (True, "greedy_")):
+            lenient = self.matrix("correct", greedy=greedy)
+            if not lenient.size:
+                continue
+            for name, key in (
+                ("accuracy", "correct"),
+                ("strict", "strict"),
+                ("format_rate", "has_format"),
+                ("truncated", "truncated"),
+            ):
+                out[prefix + name] = _triple(clustered_mean(self.matrix(key, greedy=greedy).mean(1), groups))
+            out[prefix + "tokens"] = float(self.matrix("num_tokens", greedy=greedy).mean())
+            num_samples = lenient.shape[1]
+            if num_samples > 1:
+                out["num_samples"] = num_samples
+                for k in sorted({min(8, num_samples), num_samples}):
+                    best = [pass_at_k(num_samples, int(c), k) for c in lenient.sum(1)]
+                    out[f"pass@{k}"] = _triple(clustered_mean(best, groups))
+                    out[f"majority@{k}"] = _triple(clustered_mean(self._majority(k), groups))
+        statuses = [record["status"] for record in self.records]
+        out["statuses"] = {status: statuses.count(status) for status in sorted(set(statuses))}
+        return out
+
+    def _majority(self, k: int) -> list[float]:
+        votes: dict[str, list[tuple[str | None, bool]]] = {}
+        for record in self.records:
+            if not record["greedy"]:
+                votes.setdefault(record["id"], []).append((record["answer"], record["correct"]))
+        return [majority_at_k([a for a, _ in v], [c for _, c in v], k) for v in votes.values()]
+
+    def save(self, path: Path) -> None:
+        write_beside(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in self.records))
+
+    @classmethod
+    def load(cls, path: Path) -> "Evaluation":
+        return cls(tuple(json.loads(line) for line in path.read_text().splitlines()))
+
+
+def evaluate(
+    policy: Policy,
+    renderer: Renderer,
+    examples: Sequence[Example],
+    ask: Ask,
+    *,
+    max_new_tokens: int,
+    num_samples: int = 4,
+    with_greedy: bool = True,
+    profile: Sampling = PROFILE,
+    seed: int = 0,
+    max_rows: int = 64,
+    ledger: Ledger | None = None,
+    notify: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Sample, judge and record `num_samples` completions of each example, and a greedy one.
+
+    max_new_tokens: longer completions are cut off and counted as truncated.
+    ledger: charged under "evaluate" when given.
+    """
+    prompts = [renderer.prompt(list(ask(example))) for example in examples]
+    engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode, max_rows=max_rows)
+    keys = [example.id for example in examples]
+    records: list[dict[str, Any]] = []
+    rounds = [(profile, num_samples, False)] if num_samples else []
+    rounds += [(GREEDY_PROFILE, 1, True)] if with_greedy else []
+    for sampling, count, greedy in rounds:
+        sampling = sampling.model_copy(update={"max_new_tokens": max_new_tokens})
+        started = time.perf_counter()
+        groups = engine.generate(prompts, sampling, num_samples=count, seed=seed, keys=keys, notify=notify)
+        if ledger is not None:
+            flops, tokens = engine.flops(prompts, groups)
+            ledger.charge("evaluate", flops=flops, tokens=tokens, seconds=time.perf_counter() - started)
+        for example, group in zip(examples, groups, strict=True):
+            for sample, completion in enumerate(group):
+                text = renderer.decode(completion.ids)
+                verdict = judge(text, example)
+                records.append({
+                    "id": example.id, "group": example.group, "sample": sample, "greedy": greedy, "prompt": example.prompt,
+                    "gold": example.gold, "completion": text, "answer": verdict.answer, "correct": verdict.correct,
+                    "strict": verdict.strict, "has_format": verdict.has_format, "status": verdict.status,
+                    "reason": verdict.reason, "num_tokens": len(completion.ids), "truncated": completion.finish == "length",
+                })  # fmt: skip
+    return Evaluation(tuple(records))
+
+
+def _triple(interval: Interval) -> list[float]:
+    return [interval.estimate, interval.low, interval.high]

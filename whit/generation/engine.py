@@ -1,0 +1,204 @@
+"""Batched sampling from the weights that are being trained: no copy of them, no server, no transfer.
+
+A prompt that several completions share is computed once and its keys and values are copied. Completions leave their slot
+when they end; the last one moves into the gap, and waiting prompts are admitted when enough slots are free.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from whit.core.errors import TemplateError
+from whit.core.flops import decode_pairs, forward_flops
+from whit.core.seeds import key64
+from whit.core.types import Completion
+from whit.generation.sampler import Sampling, choose, uniforms
+from whit.models.attention import Cache, Cached, Packed
+from whit.models.decoder import Decoder
+
+MAX_CACHE_BYTES = 2 << 30
+REFILL_FRAC = 0.25  # free share of the slots at which waiting prompts are admitted: a prefill pays when it is not tiny
+
+
+@dataclass
+class _Sequence:
+    """A completion in the making."""
+
+    prompt: int
+    sample: int
+    key: np.uint64
+    length: int  # tokens in the cache
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish: str = ""
+
+
+class Engine:
+    """Samples completions of token prompts.
+
+    stop_ids: a completion ends with one of these. decode: ids to text, needed only for stop strings.
+    max_rows: completions in flight at once; fewer when their cache would pass MAX_CACHE_BYTES.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        stop_ids: frozenset[int],
+        *,
+        decode: Callable[[Sequence[int]], str] | None = None,
+        max_rows: int = 64,
+    ):
+        self.decoder, self.stop_ids, self.decode, self.max_rows = decoder, stop_ids, decode, max_rows
+        self.device = next(decoder.parameters()).device
+        self.is_stop_V = torch.zeros(decoder.config.shape.vocab_size, dtype=torch.bool, device=self.device)
+        self.is_stop_V[[i for i in stop_ids if i < len(self.is_stop_V)]] = True
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        *,
+        num_samples: int = 1,
+        seed: int = 0,
+        keys: Sequence[str] | None = None,
+        notify: Callable[[int], None] | None = None,
+    ) -> list[list[Completion]]:
+        """`num_samples` completions of each prompt, in the order of the prompts.
+
+        keys: names of the prompts for the random streams (default: their index); the same (seed, key, sample) gives
+            the same random numbers in any batch.
+        notify: told the number of new tokens as they come.
+        Raises TemplateError for an empty prompt, or one as long as the model's context.
+        """
+        self._check(prompts)
+        names = [str(i) for i in range(len(prompts))] if keys is None else keys
+        sequences = [
+            [_Sequence(p, s, np.uint64(key64(seed, "sample", names[p], s)), len(prompt)) for s in range(num_samples)]
+            for p, prompt in enumerate(prompts)
+        ]
+        # Longest first: what is admitted together ends together, and the largest cache is known at the start.
+        order = sorted(range(len(prompts)), key=lambda p: -len(prompts[p]))
+        waiting = deque(sequence for p in order for sequence in sequences[p])
+        limit = self.decoder.config.max_length
+        longest = min(limit, max((len(p) for p in prompts), default=0) + sampling.max_new_tokens)
+        rows = self._rows(longest, len(waiting))
+        cache = self._cache(rows, longest)
+        active: list[_Sequence] = []
+        while waiting or active:
+            if waiting and (not active or rows - len(active) >= max(1, rows * REFILL_FRAC)):
+                batch = [waiting.popleft() for _ in range(min(len(waiting), rows - len(active)))]
+                self._admit(batch, prompts, cache, len(active), sampling)
+                active += batch
+            else:
+                self._advance(active, cache, sampling)
+            active = self._retire(active, cache, sampling, limit)
+            if notify:
+                notify(len(active))
+        return [[self._completion(sequence) for sequence in group] for group in sequences]
+
+    def flops(self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[Completion]]) -> tuple[float, int]:
+        """Operations and tokens that were spent: a prompt once, then one forward pass a token."""
+        tokens = scored = 0
+        pairs = 0.0
+        for prompt, group in zip(prompts, completions, strict=True):
+            tokens += len(prompt)
+            scored += len(group)
+            pairs += len(prompt) * (len(prompt) + 1) / 2
+            for completion in group:
+                new = len(completion.ids) - 1  # the last token is never fed back
+                tokens, scored, pairs = tokens + new, scored + new, pairs + decode_pairs(len(prompt), new)
+        return forward_flops(self.decoder.config.shape, tokens, scored, pairs), tokens
+
+    def _check(self, prompts: Sequence[Sequence[int]]) -> None:
+        limit = self.decoder.config.max_length
+        for index, prompt in enumerate(prompts):
+            if not prompt or len(prompt) >= limit:
+                raise TemplateError(
+                    f"prompt {index + 1} has {len(prompt)} tokens; the model takes between 1 and {limit - 1}. Shorten it."
+                )
+
+    def _rows(self, longest: int, wanted: int) -> int:
+        shape = self.decoder.config.shape
+        element = next(self.decoder.parameters()).element_size()
+        row_bytes = 2 * shape.num_layers * shape.num_kv_heads * shape.head_size * longest * element
+        return max(1, min(self.max_rows, wanted, MAX_CACHE_BYTES // row_bytes))
+
+    def _cache(self, rows: int, longest: int) -> Cache:
+        shape = self.decoder.config.shape
+        like = next(self.decoder.parameters())
+        return Cache(shape.num_layers, rows, shape.num_kv_heads, longest, shape.head_size, like)
+
+    def _admit(
+        self,
+        batch: list[_Sequence],
+        prompts: Sequence[Sequence[int]],
+        cache: Cache,
+        first_slot: int,
+        sampling: Sampling,
+    ) -> None:
+        """Compute each different prompt once, copy its keys and values to its slots, sample the first tokens."""
+        slots: dict[int, list[int]] = {}
+        for offset, sequence in enumerate(batch):
+            slots.setdefault(sequence.prompt, []).append(first_slot + offset)
+        members = list(slots)
+        lengths = [len(prompts[p]) for p in members]
+        record: list[tuple[torch.Tensor, torch.Tensor]] = []
+        tokens_L = torch.tensor([t for p in members for t in prompts[p]], device=self.device)
+        positions_L = torch.cat([torch.arange(n) for n in lengths]).to(self.device)
+        hidden_LD = self.decoder(tokens_L, positions_L, Packed(lengths, self.device, record))
+        ends = torch.tensor(lengths).cumsum(0)
+        for layer, (k_LhD, v_LhD) in enumerate(record):
+            for prompt, start, end in zip(members, ends - torch.tensor(lengths), ends, strict=True):
+                cache.fill(torch.tensor(slots[prompt], device=self.device), layer, k_LhD[start:end], v_LhD[start:end])
+        logits_PV = self.decoder.logits(hidden_LD[(ends - 1).to(self.device)])
+        index = {prompt: i for i, prompt in enumerate(members)}
+        self._choose(batch, logits_PV[[index[sequence.prompt] for sequence in batch]], sampling)
+
+    def _advance(self, active: list[_Sequence], cache: Cache, sampling: Sampling) -> None:
+        """One token more for every active sequence: slot i belongs to active[i]."""
+        tokens_B = torch.tensor([s.ids[-1] for s in active], device=self.device)
+        positions_B = torch.tensor([s.length for s in active], device=self.device)
+        attention = Cached(cache, positions_B, max(s.length for s in active) + 1)
+        hidden_BD = self.decoder(tokens_B, positions_B, attention)
+        for sequence in active:
+            sequence.length += 1
+        self._choose(active, self.decoder.logits(hidden_BD), sampling)
+
+    def _choose(self, sequences: list[_Sequence], logits_BV: torch.Tensor, sampling: Sampling) -> None:
+        keys_B = np.array([s.key for s in sequences], dtype=np.uint64)
+        positions_B = np.array([len(s.ids) for s in sequences])
+        ids_B, logprobs_B = choose(logits_BV, uniforms(keys_B, positions_B), sampling)
+        stops = self.is_stop_V[ids_B].tolist()
+        for sequence, token, logprob, stop in zip(sequences, ids_B.tolist(), logprobs_B.tolist(), stops, strict=True):
+            sequence.ids.append(token)
+            sequence.logprobs.append(logprob)
+            if stop:
+                sequence.finish = "stop"
+
+    def _retire(self, active: list[_Sequence], cache: Cache, sampling: Sampling, limit: int) -> list[_Sequence]:
+        for sequence in active:
+            if sequence.finish:
+                continue
+            if sampling.stop and self.decode and any(stop in self.decode(sequence.ids) for stop in sampling.stop):
+                sequence.finish = "stop"
+            elif len(sequence.ids) >= sampling.max_new_tokens or sequence.length + 1 >= limit:
+                sequence.finish = "length"
+        slot = 0
+        while slot < len(active):
+            if not active[slot].finish:
+                slot += 1
+                continue
+            last = len(active) - 1
+            if slot != last and not active[last].finish:
+                cache.move(last, slot, active[last].length)
+            active[slot] = active[last]
+            active.pop()
+        return active
+
+    def _completion(self, sequence: _Sequence) -> Completion:
+        finish = "stop" if sequence.finish == "stop" else "length"
+        return Completion(tuple(sequence.ids), tuple(sequence.logprobs), finish)

@@ -1,0 +1,149 @@
+"""A pipeline is a fold over stages: each maps the artifact before it to the next, and is skipped when its artifact exists.
+
+The content key of a stage covers its settings, its inputs, the seed, the code that it loads, dtype, device and torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from whit.core.errors import RecipeError
+from whit.core.ledger import Ledger
+from whit.core.parts import find
+from whit.core.rundir import Facts, Notify, Run, Store, code_digest, digest_of, silent
+from whit.core.settings import all_settings, check_settings, to_plain
+from whit.core.types import Artifact
+from whit.recipes.recipe import Recipe, StageSpec
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where pipelines run: the directory of artifacts, the device, and who watches."""
+
+    root: Path
+    device: str = "cpu"
+    notify: Notify = field(default=silent)
+    checkpoint_seconds: float = 60.0
+
+    @property
+    def store(self) -> Store:
+        return Store(self.root / "artifacts")
+
+
+def run_pipeline(recipe: Recipe, site: Site, depth: int | None = None) -> list[Artifact]:
+    """Run the first `depth` stages (all for None); the start model comes first in the list.
+
+    What a stage leaves of its budget passes on to the next. Running again finds what is finished.
+    """
+    artifacts: list[Artifact] = []
+    start = start_artifact(recipe)
+    if start is not None:
+        artifacts.append(start)
+    left = 0.0
+    for number, (stage, share) in enumerate(zip(recipe.stage, recipe.shares, strict=True), 1):
+        if depth is not None and number > depth:
+            break
+        limit = None if recipe.budget.flops is None else recipe.budget.flops * share + left
+        artifact = run_stage(recipe, number, stage, artifacts[-1] if artifacts else None, limit, site)
+        if limit is not None:
+            left = max(0.0, limit - Ledger.from_plain(artifact.facts()["ledger"]).flops)
+        artifacts.append(artifact)
+    return artifacts
+
+
+def run_stage(
+    recipe: Recipe, number: int, stage: StageSpec, start: Artifact | None, limit: float | None, site: Site
+) -> Artifact:
+    """The stage's artifact: found by its key, or made now."""
+    function = find("stage", stage.kind)
+    facts = stage_facts(recipe, number, stage, start, limit, site.device)
+    found = site.store.find(facts.key())
+    if found is not None:
+        site.notify({"stage": number, "kind": stage.kind, "progress": 1.0, "found": True})
+        return found
+    with site.store.workplace(facts) as directory:
+        found = site.store.find(facts.key())  # another process may have made it while we waited
+        if found is not None:
+            return found
+        run = Run(
+            directory=directory, facts=facts, ledger=Ledger(limit), task=recipe.task, teacher=recipe.teacher,
+            template=recipe.template, max_new_tokens=recipe.max_new_tokens, dtype=facts.dtype, device=site.device,
+            notify=lambda line: site.notify({"stage": number, "kind": stage.kind, **line}),
+            checkpoint_seconds=site.checkpoint_seconds,
+        )  # fmt: skip
+        artifact = function(start, run, **check_settings(function, stage.settings, f"stage.{number}"))
+        assert isinstance(artifact, Artifact)
+        return artifact
+
+
+def stage_facts(
+    recipe: Recipe, number: int, stage: StageSpec, start: Artifact | None, limit: float | None, device: str
+) -> Facts:
+    """Everything that the stage's artifact depends on."""
+    import torch
+
+    from whit.stages._task import task_digest
+
+    settings = to_plain(all_settings(find("stage", stage.kind), stage.settings, f"stage.{number}"))
+    settings |= {"task": recipe.task, "template": recipe.template, "max_new_tokens": recipe.max_new_tokens}
+    inputs = {"start": start.key if start else "", "task": task_digest(recipe.task) if recipe.task else ""}
+    if recipe.teacher and stage.kind == "kd":
+        inputs["teacher"] = model_key(recipe.teacher)
+    modules = [f"whit.stages.{stage.kind}", *part_modules(recipe.task, "tasks")]
+    modules += part_modules(stage.settings.get("algorithm"), "algorithms")
+    modules += part_modules(stage.settings.get("reward"), "rewards")
+    return Facts(
+        stage=stage.kind, settings=settings, inputs=inputs, seed=recipe.seed, limit_flops=limit,
+        code=code_digest(modules), dtype=resolve_dtype(recipe, device), device=device, torch=torch.__version__,
+    )  # fmt: skip
+
+
+def start_artifact(recipe: Recipe) -> Artifact | None:
+    """The start model as an artifact; None for recipes that begin with a model made from nothing."""
+    if recipe.model is None:
+        if recipe.stage[0].kind == "pretrain":
+            return None
+        raise RecipeError(
+            "model: this setting is needed and was not given. Add model=DIR (a model directory or hub name)."
+        )
+    from whit.models.load import resolve_model
+
+    path = resolve_model(recipe.model)
+    return Artifact(path, digest_of(path))
+
+
+def model_key(name: str) -> str:
+    """The content key of a teacher: a model's, or that of a file of texts."""
+    path = Path(name)
+    if path.is_file() and path.suffix != ".gguf":
+        return digest_of(path)
+    from whit.models.load import resolve_model
+
+    return digest_of(resolve_model(name))
+
+
+def resolve_dtype(recipe: Recipe, device: str) -> str:
+    """ "auto" is bfloat16 with float32 masters for models of more than 50M parameters or on a GPU, else float32."""
+    if recipe.dtype != "auto":
+        return recipe.dtype
+    if device != "cpu":
+        return "bfloat16"
+    return "bfloat16" if recipe.model and _num_bytes(recipe.model) > 100e6 else "float32"
+
+
+def _num_bytes(model: str) -> int:
+    from whit.models.load import resolve_model
+
+    return sum(file.stat().st_size for file in resolve_model(model).glob("*.safetensors"))
+
+
+def part_modules(spec: Any, package: str) -> list[str]:
+    """The module of the part that a recipe names, for the code digest."""
+    name = spec.get("name") if isinstance(spec, Mapping) else spec
+    if not isinstance(name, str):
+        return []
+    if ":" in name:
+        where = name.rpartition(":")[0]
+        return [where] if where.endswith(".py") else []
+    return [f"whit.{package}.{name}"]

@@ -1,0 +1,135 @@
+"""The schema of a recipe: one tree of frozen values, written in TOML, checked whole before a weight is loaded."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from whit.core.errors import RecipeError, did_you_mean
+from whit.core.parts import find, names
+from whit.core.settings import Frozen, all_settings, check_settings, override, parse_model, read_toml, to_plain
+
+LIBRARY = Path(__file__).parent / "library"
+
+
+class Budget(Frozen):
+    """What a pipeline may spend. hours are converted once, by rates measured on the machine, and frozen as flops."""
+
+    flops: float | None = Field(None, gt=0)
+    hours: float | None = Field(None, gt=0)
+
+
+class StageSpec(Frozen):
+    """One stage: its kind, its share of the budget, and the settings of its function beside them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str
+    share: float = Field(1.0, gt=0)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class EvaluateSpec(Frozen):
+    """How pipelines are judged. items: the first so many of the split, all of them for None."""
+
+    split: Literal["dev", "test", "ood"] = "test"
+    items: int | None = Field(None, gt=0)
+    samples: int = Field(4, gt=0)
+
+
+class Recipe(Frozen):
+    """One pipeline. model, teacher, task and budget stand once; the stages inherit them.
+
+    max_new_tokens: where completions are cut off, in training as in evaluation.
+    template: None takes the model's chat template; "plain" is Question: ... Answer: ... for base models without one.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    about: str = ""
+    model: str | None = None
+    teacher: str | None = None
+    task: str | dict[str, Any] | None = None
+    seed: int = Field(0, ge=0)
+    template: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    max_new_tokens: int = Field(256, gt=0)
+    budget: Budget = Budget()
+    stage: tuple[StageSpec, ...] = Field(min_length=1)
+    evaluate: EvaluateSpec = EvaluateSpec()
+
+    @classmethod
+    def read(cls, source: str | Path, overrides: Sequence[str] = ()) -> "Recipe":
+        """A recipe from a TOML file or, by name, from the library, with `a.b=c` overrides. Raises RecipeError."""
+        tree = read_toml(_locate(str(source)))
+        for assignment in overrides:
+            override(tree, assignment)
+        return cls.make(tree)
+
+    @classmethod
+    def make(cls, tree: Mapping[str, Any]) -> "Recipe":
+        """A recipe from plain values, checked down to the settings of every stage."""
+        recipe = parse_model(cls, tree)
+        for number, stage in enumerate(recipe.stage, 1):
+            check_settings(find("stage", stage.kind), stage.settings, f"stage.{number}")
+        if recipe.task is not None:
+            _check_task(recipe.task)
+        return recipe
+
+    @property
+    def shares(self) -> list[float]:
+        """Each stage's part of the budget; they sum to 1."""
+        total = sum(stage.share for stage in self.stage)
+        return [stage.share / total for stage in self.stage]
+
+    @property
+    def needs_teacher(self) -> bool:
+        return any(stage.kind == "kd" for stage in self.stage)
+
+    def resolved(self) -> dict[str, Any]:
+        """Plain values with every default of every stage filled in: what a run records."""
+        tree: dict[str, Any] = to_plain(self)
+        tree["stage"] = [
+            {
+                "kind": s.kind,
+                "share": s.share,
+                **to_plain(all_settings(find("stage", s.kind), s.settings, f"stage.{n}")),
+            }
+            for n, s in enumerate(self.stage, 1)
+        ]
+        return tree
+
+
+def library() -> dict[str, Path]:
+    """The recipes that whit ships, by name."""
+    return {path.stem: path for path in sorted(LIBRARY.glob("*.toml"))}
+
+
+def _locate(source: str) -> Path:
+    path = Path(source)
+    if path.suffix == ".toml" or path.exists():
+        return path
+    if source in library():
+        return library()[source]
+    raise RecipeError(
+        f"no recipe is called '{source}'.{did_you_mean(source, library())} (or give the path of a .toml file)"
+    )
+
+
+def _check_task(task: str | dict[str, Any]) -> None:
+    """A task is the name of a part with its settings, or a data file; a file's content is read when the run starts."""
+    settings = {"name": task} if isinstance(task, str) else dict(task)
+    name = str(settings.pop("name", ""))
+    if Path(name).suffix in (".csv", ".jsonl", ".json", ".parquet", ".gz"):
+        if not Path(name).exists():
+            raise RecipeError(f"task: there is no data file {name}.")
+        return
+    if ":" not in name and name not in names("task"):
+        raise RecipeError(
+            f"task: no task is called '{name}'.{did_you_mean(name, names('task'))} "
+            "A data file ends in .csv, .jsonl, .json or .parquet (.gz too)."
+        )
+    check_settings(find("task", name), settings, "task")

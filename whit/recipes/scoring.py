@@ -1,0 +1,58 @@
+"""The score of a model on a task as an artifact of its own: found by content key, or made now."""
+
+import json
+from typing import Any, Literal
+
+from whit.core.ledger import Ledger
+from whit.core.rundir import Facts, Run, code_digest
+from whit.core.settings import Frozen
+from whit.core.types import Artifact
+from whit.recipes.pipeline import Site, part_modules, resolve_dtype
+from whit.recipes.recipe import Recipe
+from whit.stages._score import score_model
+
+Way = Literal["zero_shot", "few_shot"]
+
+
+class Score(Frozen):
+    """Where an evaluation is and what it says."""
+
+    path: str
+    summary: dict[str, Any]
+    ledger: dict[str, Any]
+
+
+def score(
+    artifact: Artifact, recipe: Recipe, site: Site, *, samples: int | None = None, way: Way = "zero_shot",
+    split: str | None = None,
+) -> Score:  # fmt: skip
+    """Evaluate an artifact as the recipe says, or find that it was done."""
+    import torch
+
+    from whit.stages._task import task_digest
+
+    wanted = recipe.evaluate
+    settings = {
+        "task": recipe.task, "template": recipe.template, "max_new_tokens": recipe.max_new_tokens, "way": way,
+        "split": split or wanted.split, "items": wanted.items, "samples": wanted.samples if samples is None else samples,
+    }  # fmt: skip
+    inputs = {"model": artifact.key, "task": task_digest(recipe.task) if recipe.task else ""}
+    facts = Facts(
+        stage="evaluate", settings=settings, inputs=inputs, seed=0, limit_flops=None,
+        code=code_digest(["whit.stages._score", *part_modules(recipe.task, "tasks")]),
+        dtype=resolve_dtype(recipe, site.device), device=site.device, torch=torch.__version__,
+    )  # fmt: skip
+    found = site.store.find(facts.key())
+    if found is None:
+        with site.store.workplace(facts) as directory:
+            run = Run(
+                directory=directory, facts=facts, ledger=Ledger(), task=recipe.task, template=recipe.template,
+                max_new_tokens=recipe.max_new_tokens, dtype=facts.dtype, device=site.device, notify=site.notify,
+            )  # fmt: skip
+            found = score_model(
+                artifact, run, split=settings["split"], items=wanted.items, samples=settings["samples"], way=way
+            )
+    record = found.facts()
+    return Score(
+        path=str(found.path), summary=json.loads((found.path / "summary.json").read_text()), ledger=record["ledger"]
+    )

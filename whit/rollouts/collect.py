@@ -1,0 +1,66 @@
+"""Sample completions of examples, judge and reward them: prompts to groups."""
+
+from collections.abc import Callable, Sequence
+
+from whit.core.ledger import Ledger
+from whit.core.types import Ask, Completion, Example, Group, Rollout, Segment, Verdict
+from whit.data.render import Renderer
+from whit.verifiers._judge import judge
+from whit.generation.engine import Engine
+from whit.generation.sampler import Sampling
+
+Reward = Callable[[Verdict, str], float]
+
+
+def collect(
+    engine: Engine,
+    renderer: Renderer,
+    examples: Sequence[Example],
+    ask: Ask,
+    reward: Reward,
+    *,
+    num_samples: int,
+    sampling: Sampling,
+    seed: int,
+    ledger: Ledger,
+) -> list[Group]:
+    """`num_samples` rollouts of each example, one group an example. Sampling is charged to the ledger.
+
+    Token ids are kept as they were sampled: text serves the verifier only, and is never encoded again.
+    """
+    prompts = [renderer.prompt(list(ask(example))) for example in examples]
+    with ledger.timed("sample"):
+        completions = engine.generate(
+            prompts, sampling, num_samples=num_samples, seed=seed, keys=[example.id for example in examples]
+        )
+    flops, tokens = engine.flops(prompts, completions)
+    ledger.charge("sample", flops=flops, tokens=tokens)
+    return [
+        Group(example, tuple(_rollout(prompt, completion, example, renderer, reward) for completion in group))
+        for example, prompt, group in zip(examples, prompts, completions, strict=True)
+    ]
+
+
+def figures(groups: Sequence[Group]) -> dict[str, float]:
+    """What is watched at every step: reward, lengths, truncation, and how many groups carry a signal."""
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    count = max(1, len(rollouts))
+    equal = [len({r.reward for r in group.rollouts}) == 1 for group in groups]
+    return {
+        "reward": sum(r.reward for r in rollouts) / count,
+        "accuracy": sum(r.verdict.correct for r in rollouts) / count,
+        "format_rate": sum(r.verdict.has_format for r in rollouts) / count,
+        "truncated": sum(r.finish == "length" for r in rollouts) / count,
+        "completion_tokens": sum(len(r.segments[-1].ids) for r in rollouts) / count,
+        "equal_groups": sum(equal) / max(1, len(groups)),
+        "not_judged": sum(r.verdict.status in ("bad_gold", "timeout", "crash") for r in rollouts) / count,
+    }
+
+
+def _rollout(
+    prompt: list[int], completion: Completion, example: Example, renderer: Renderer, reward: Reward
+) -> Rollout:
+    text = renderer.decode(completion.ids)
+    verdict = judge(text, example)
+    segments = (Segment(tuple(prompt), "prompt"), Segment(completion.ids, "policy", completion.logprobs))
+    return Rollout(segments, text, completion.finish, verdict, reward(verdict, text))

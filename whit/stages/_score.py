@@ -1,0 +1,59 @@
+"""Evaluation as a step of a run: load a model, ask it the items of a split, keep every completion."""
+
+import json
+from functools import partial
+from typing import Literal
+
+from whit.core.rundir import Run, write_beside
+from whit.core.seeds import stream
+from whit.core.types import Artifact, Ask, Example, Split
+from whit.evaluation.evaluate import evaluate
+from whit.models.load import load_policy
+from whit.prompting.few_shot import few_shot
+from whit.prompting.zero_shot import zero_shot
+from whit.stages._setup import renderer_of
+from whit.stages._task import load_task
+
+
+def score_model(
+    model: Artifact,
+    run: Run,
+    *,
+    split: Split,
+    items: int | None,
+    samples: int,
+    way: Literal["zero_shot", "few_shot"] = "zero_shot",
+    max_rows: int = 64,
+) -> Artifact:
+    """`completions.jsonl` and `summary.json` of a model on a split.
+
+    items: a fixed random sample of so many, the same for every model; None takes the whole split.
+    """
+    task = load_task(run.task)
+    examples = choose_items(task.take(split), items)
+    policy = load_policy(model.path, dtype=run.dtype, device=run.device)
+    ask: Ask = zero_shot
+    if way == "few_shot":
+        ask = partial(few_shot, demonstrations=task.take("train")[:512])
+    done = 0
+
+    def notify(num_new: int) -> None:
+        nonlocal done
+        done += num_new
+        run.notify({"evaluating": split, "new_tokens": done})
+
+    evaluation = evaluate(
+        policy, renderer_of(policy, run), examples, ask, max_new_tokens=run.max_new_tokens, num_samples=samples,
+        seed=run.seed, max_rows=max_rows, ledger=run.ledger, notify=notify,
+    )  # fmt: skip
+    evaluation.save(run.directory / "completions.jsonl")
+    write_beside(run.directory / "summary.json", json.dumps(evaluation.summary(), indent=1))
+    return run.save(lambda _: None)
+
+
+def choose_items(examples: list[Example], wanted: int | None) -> list[Example]:
+    """All examples, or a random sample that depends on nothing but their number."""
+    if wanted is None or wanted >= len(examples):
+        return examples
+    chosen = sorted(stream(0, "items").sample(range(len(examples)), wanted))
+    return [examples[i] for i in chosen]

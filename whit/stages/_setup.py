@@ -1,0 +1,108 @@
+"""What every training stage does first: load the start model, its renderer and optimizer; and what it does last."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from whit.core.errors import CollapseError
+from whit.core.rundir import Run
+from whit.core.seeds import stream
+from whit.core.types import Artifact
+from whit.data.render import Renderer
+from whit.models.adapters import Lora, add_lora, merge_lora, save_lora
+from whit.models.load import Policy, load_policy
+from whit.objectives._types import Term
+from whit.stages._defaults import peak_lr
+from whit.training.loop import Producer, train
+from whit.training.optim import Optim, Optimizer
+from whit.training.signals import Forward
+
+
+@dataclass
+class Trainee:
+    """A policy about to be trained."""
+
+    policy: Policy
+    renderer: Renderer
+    optimizer: Optimizer
+    lora: Lora | None
+
+
+def set_up(start: Artifact, run: Run, stage: str, optim: Optim, lora: Lora | None, recompute: bool) -> Trainee:
+    """Load the start model in the run's dtype, add adapters if asked, make the optimizer.
+
+    stage: the row of the table of default learning rates.
+    recompute: gradient checkpointing: less memory, a third more time.
+    """
+    policy = load_policy(start.path, dtype=run.dtype, device=run.device)
+    policy.decoder.recompute = recompute
+    if lora is not None:
+        add_lora(policy.decoder, lora, run.seed)
+    lr = peak_lr(optim, stage, policy.decoder.config.shape, is_lora=lora is not None)
+    return Trainee(policy, renderer_of(policy, run), Optimizer(policy.decoder, optim, lr), lora)
+
+
+def renderer_of(policy: Policy, run: Run) -> Renderer:
+    """The renderer of a policy with the recipe's template."""
+    return Renderer(
+        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=run.template
+    )
+
+
+def train_and_save(
+    trainee: Trainee, run: Run, terms: Sequence[Term], producer: Producer, *, max_tokens: int,
+    teacher: Policy | None = None, temperature: float = 1.0,
+) -> Artifact:  # fmt: skip
+    """Run the loop and seal the artifact. A collapse is an outcome: the weights before it are saved and it is recorded."""
+    forward = Forward(trainee.policy.decoder, teacher.decoder if teacher else None, temperature)
+    outcome: dict[str, object] = {"peak_lr": trainee.optimizer.peak_lr}
+    rank = trainee.lora.rank if trainee.lora else 0
+    try:
+        outcome["updates"] = train(
+            forward, terms, producer, trainee.optimizer, run, max_tokens=max_tokens, lora_rank=rank
+        )
+    except CollapseError as error:
+        outcome["collapsed"] = str(error)
+    return run.save(lambda directory: _write(trainee, directory), **outcome)
+
+
+def in_epochs(count: int, batch: int, seed: int, name: str, epochs: float | None) -> Callable[[int], list[int] | None]:
+    """From a step's number to the indices of its examples: every epoch in its own order, keyed by the epoch.
+
+    epochs: None goes on as long as the budget does.
+    """
+
+    def indices(step: int) -> list[int] | None:
+        first = step * batch
+        if epochs is not None and first >= epochs * count:
+            return None
+        chosen = []
+        for position in range(first, first + batch):
+            epoch, place = divmod(position, count)
+            if epochs is not None and position >= epochs * count:
+                break
+            chosen.append(_order(count, seed, name, epoch)[place])
+        return chosen
+
+    return indices
+
+
+_orders: dict[tuple[int, int, str, int], list[int]] = {}
+
+
+def _order(count: int, seed: int, name: str, epoch: int) -> list[int]:
+    key = (count, seed, name, epoch)
+    if key not in _orders:
+        _orders.clear()
+        order = list(range(count))
+        stream(seed, name, epoch).shuffle(order)
+        _orders[key] = order
+    return _orders[key]
+
+
+def _write(trainee: Trainee, directory: Path) -> None:
+    if trainee.lora is not None:
+        base = str(trainee.policy.path)
+        save_lora(trainee.policy.decoder, directory / "adapter", trainee.lora, base)
+        merge_lora(trainee.policy.decoder)
+    trainee.policy.save(directory)

@@ -1,0 +1,155 @@
+"""Knowledge distillation from a live teacher, or from a file of its texts.
+
+A live teacher scores the tokens that the student trains on: forward KL over the whole vocabulary, mixed with cross-entropy
+(arXiv:1503.02531). A share of the steps may be taken on the student's own completions (arXiv:2306.13649).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from whit.core.answers import completion_text
+from whit.core.errors import DataError, RecipeError
+from whit.core.files import read_rows
+from whit.core.rundir import Run
+from whit.core.seeds import stream
+from whit.core.types import Artifact, Example, Message
+from whit.data.batch import Document
+from whit.data.render import Renderer
+from whit.generation.engine import Engine
+from whit.generation.sampler import Sampling
+from whit.models.adapters import Lora
+from whit.models.load import Policy, load_policy, resolve_model
+from whit.objectives._types import Reduction, Term
+from whit.objectives.cross_entropy import cross_entropy
+from whit.objectives.forward_kl import forward_kl
+from whit.prompting.zero_shot import zero_shot
+from whit.rewards.accuracy import accuracy
+from whit.rollouts.batches import plain_document
+from whit.rollouts.collect import collect, figures
+from whit.stages._setup import in_epochs, renderer_of, set_up, train_and_save
+from whit.stages._task import is_file, load_task
+from whit.training.loop import Feed
+from whit.training.optim import Optim
+
+
+def kd(
+    start: Artifact,
+    run: Run,
+    *,
+    text: Literal["given", "teacher"] | None = None,
+    kl_weight: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    temperature: Annotated[float, Field(gt=0)] = 1.0,
+    on_policy: Annotated[float, Field(ge=0, le=1)] = 0.0,
+    epochs: Annotated[float, Field(gt=0)] | None = None,
+    batch_documents: Annotated[int, Field(gt=0)] = 32,
+    sampling: Sampling = Sampling(),
+    optim: Optim = Optim(),
+    lora: Lora | None = None,
+    reduction: Reduction = "token",
+    max_tokens: int = 4096,
+    recompute: bool = False,
+) -> Artifact:
+    """Minimise (1 - kl_weight) cross-entropy + kl_weight forward KL to the run's teacher.
+
+    text: what the losses are taken on off-policy: "given" rationales, or completions that the "teacher" writes as the
+        stage goes (charged). None takes the rationales where the task has them.
+    temperature: softens both distributions inside the KL, times its square; it does not touch the sampling.
+    on_policy: share of the steps taken on fresh completions of the student. There the KL stands alone: the label is the
+        student's own sample, and cross-entropy would only repeat it.
+    A teacher that is a JSONL or CSV file (columns prompt and completion) is trained on as text, whatever its tokenizer.
+    Raises RecipeError when there is no teacher, or when it writes other tokens than the student.
+    """
+    if not run.teacher:
+        raise RecipeError("stage kd: there is no teacher. Set teacher = a model directory, or a file of its texts.")
+    task = load_task(run.task)
+    sampling = sampling.within(run.max_new_tokens)
+    trainee = set_up(start, run, "kd", optim, lora, recompute)
+    if is_file(run.teacher):
+        documents = _texts(trainee.renderer, task.take("train"), Path(str(run.teacher)))
+        indices = in_epochs(len(documents), batch_documents, run.seed, "kd-order", epochs)
+        return train_and_save(
+            trainee, run, [Term(cross_entropy, reduction=reduction)], lambda step, _: _feed(documents, indices(step)),
+            max_tokens=max_tokens,
+        )  # fmt: skip
+    teacher = load_policy(resolve_model(str(run.teacher)), dtype=run.dtype, device=run.device)
+    teacher.decoder.requires_grad_(False)
+    _check_vocabularies(trainee.policy, teacher)
+    if text is None:
+        text = "given" if task.has_rationales else "teacher"
+    examples = [e for e in task.take("train") if e.rationale] if text == "given" else task.take("train")
+    if not examples:
+        raise DataError('stage kd: no training example has a rationale. Use text = "teacher".')
+    indices = in_epochs(len(examples), batch_documents, run.seed, "kd-order", epochs)
+    writers = {
+        "student": (Engine(trainee.policy.decoder, trainee.renderer.stop_ids), trainee.renderer),
+        "teacher": (Engine(teacher.decoder, renderer_of(teacher, run).stop_ids), renderer_of(teacher, run)),
+    }
+
+    def producer(step: int, progress: float) -> Feed | None:
+        chosen = indices(step)
+        if chosen is None:
+            return None
+        batch = [examples[i] for i in chosen]
+        is_on_policy = stream(run.seed, "kd-policy", step).random() < on_policy
+        if not is_on_policy and text == "given":
+            return Feed(
+                [trainee.renderer.document(zero_shot(e), completion_text(e)) for e in batch], {"on_policy": 0.0}
+            )
+        engine, renderer = writers["student" if is_on_policy else "teacher"]
+        groups = collect(
+            engine, renderer, batch, zero_shot, accuracy, num_samples=1, sampling=sampling, seed=run.seed + step,
+            ledger=run.ledger,
+        )  # fmt: skip
+        weights = {"cross_entropy": 0.0} if is_on_policy else {}
+        fresh = [replace(plain_document(r), weights=weights) for g in groups for r in g.rollouts]
+        return Feed(fresh, {"on_policy": float(is_on_policy), **figures(groups)})
+
+    return train_and_save(
+        trainee, run, _terms(kl_weight, temperature, reduction), producer, max_tokens=max_tokens, teacher=teacher
+    )
+
+
+def _terms(kl_weight: float, temperature: float, reduction: Reduction) -> list[Term]:
+    from functools import partial
+
+    terms = []
+    if kl_weight > 0:
+        terms.append(Term(partial(forward_kl, temperature=temperature), weight=kl_weight, reduction=reduction))
+    if kl_weight < 1:
+        terms.append(Term(cross_entropy, weight=1 - kl_weight, reduction=reduction))
+    return terms
+
+
+def _feed(documents: list[Document], chosen: list[int] | None) -> Feed | None:
+    return None if chosen is None else Feed([documents[i] for i in chosen])
+
+
+def _texts(renderer: Renderer, examples: list[Example], path: Path) -> list[Document]:
+    """The teacher's texts for prompts of the training split only; others are left out."""
+    ask = {example.prompt.strip(): zero_shot(example) for example in examples}
+    documents = []
+    for number, row in enumerate(read_rows(path), 1):
+        if not row.get("prompt") or not row.get("completion"):
+            raise DataError(f"{path}, row {number}: a teacher's text needs the columns prompt and completion.")
+        messages: list[Message] | None = ask.get(str(row["prompt"]).strip())
+        if messages is not None:
+            documents.append(renderer.document(messages, str(row["completion"])))
+    if not documents:
+        raise DataError(
+            f"{path}: none of its prompts is in the task's training split, so there is nothing to learn from."
+        )
+    return documents
+
+
+def _check_vocabularies(student: Policy, teacher: Policy) -> None:
+    """The KL compares probabilities of ids: each id must be the same string in both."""
+    ours, theirs = student.tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
+    if any(theirs.get(token, index) != index for token, index in ours.items()) or len(ours.keys() - theirs.keys()) > 0:
+        raise RecipeError(
+            f"stage kd: teacher {teacher.path.name} and student {student.path.name} have different tokenizers, so their "
+            "probabilities cannot be compared token by token. Distil through text: give a file of the teacher's texts "
+            "(columns prompt and completion) as teacher."
+        )

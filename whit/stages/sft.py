@@ -1,0 +1,114 @@
+"""Supervised fine-tuning: next-token loss on completions, full or LoRA.
+
+What it trains on is explicit: given rationales, bare answers, or the model's own verified solutions (rejection sampling,
+arXiv:2203.14465; its sampling is charged).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from whit.core.answers import completion_text
+from whit.core.errors import DataError, RunError
+from whit.core.rundir import Run
+from whit.core.types import Artifact, Example, Group
+from whit.data.batch import Document
+from whit.generation.engine import Engine
+from whit.generation.sampler import Sampling
+from whit.models.adapters import Lora
+from whit.objectives._types import Reduction, Term
+from whit.objectives.cross_entropy import cross_entropy
+from whit.prompting.zero_shot import zero_shot
+from whit.rewards.accuracy import accuracy
+from whit.rollouts.batches import plain_document
+from whit.rollouts.collect import collect
+from whit.stages._setup import Trainee, in_epochs, set_up, train_and_save
+from whit.stages._task import load_task
+from whit.training.loop import Feed
+from whit.training.optim import Optim
+
+Source = Literal["rationales", "answers", "own"]
+
+
+def sft(
+    start: Artifact,
+    run: Run,
+    *,
+    source: Source = "rationales",
+    epochs: Annotated[float, Field(gt=0)] | None = None,
+    batch_documents: Annotated[int, Field(gt=0)] = 32,
+    optim: Optim = Optim(),
+    lora: Lora | None = None,
+    reduction: Reduction = "token",
+    max_tokens: int = 4096,
+    recompute: bool = False,
+    own_share: Annotated[float, Field(gt=0, lt=1)] = 0.4,
+    own_samples: Annotated[int, Field(gt=0)] = 4,
+    own_prompts: Annotated[int, Field(gt=0)] = 32,
+    sampling: Sampling = Sampling(),
+) -> Artifact:
+    """Minimise cross-entropy on the training split's completions until the budget is spent.
+
+    source: "rationales" (the worked solution, then the answer), "answers" (the answer alone) or "own" (completions of the
+        start model that the verifier accepts).
+    epochs: stop after so many passes even if budget is left; None uses the whole budget.
+    own_share: part of the budget that "own" spends on sampling `own_samples` completions of `own_prompts` prompts at once.
+    Raises DataError when the split has no rationales, and RunError when "own" finds no accepted completion.
+    """
+    task = load_task(run.task)
+    sampling = sampling.within(run.max_new_tokens)
+    train_split = task.take("train")
+    trainee = set_up(start, run, "sft", optim, lora, recompute)
+    if source == "own":
+        documents = _own_documents(trainee, run, train_split, own_share, own_samples, own_prompts, sampling)
+    else:
+        documents = gold_documents(trainee, train_split, source)
+    indices = in_epochs(len(documents), batch_documents, run.seed, "sft-order", epochs)
+
+    def producer(step: int, progress: float) -> Feed | None:
+        chosen = indices(step)
+        return None if chosen is None else Feed([documents[i] for i in chosen])
+
+    return train_and_save(trainee, run, [Term(cross_entropy, reduction=reduction)], producer, max_tokens=max_tokens)
+
+
+def gold_documents(trainee: Trainee, examples: list[Example], source: Source) -> list[Document]:
+    """Prompts with their gold completions; examples without a rationale are left out of "rationales"."""
+    if source == "rationales":
+        examples = [e for e in examples if e.rationale]
+        if not examples:
+            raise DataError('no training example has a rationale. Use source = "answers" or source = "own".')
+    render = trainee.renderer.document
+    return [render(zero_shot(e), completion_text(e, with_rationale=source == "rationales")) for e in examples]
+
+
+def _own_documents(
+    trainee: Trainee, run: Run, examples: list[Example], share: float, samples: int, prompts: int, sampling: Sampling
+) -> list[Document]:
+    """Rejection sampling until its share of the budget is spent; different accepted completions of a prompt are kept.
+
+    It draws from streams keyed by round, so a resumed stage samples the same completions again and charges them once.
+    """
+    engine = Engine(trainee.policy.decoder, trainee.renderer.stop_ids, decode=trainee.renderer.decode)
+    indices = in_epochs(len(examples), prompts, run.seed, "own-order", None)
+    limit = share * (run.ledger.limit_flops or 0.0)
+    kept: dict[tuple[str, str], Document] = {}
+    step = 0
+    while run.ledger.flops < limit:
+        chosen = [examples[i] for i in indices(step) or []]
+        groups: list[Group] = collect(
+            engine, trainee.renderer, chosen, zero_shot, accuracy, num_samples=samples, sampling=sampling,
+            seed=run.seed + step, ledger=run.ledger,
+        )  # fmt: skip
+        for group in groups:
+            for rollout in group.rollouts:
+                if rollout.verdict.correct and rollout.finish == "stop":
+                    kept[group.example.id, rollout.text] = plain_document(rollout)
+        step += 1
+        run.notify({"progress": run.ledger.progress, "kept": len(kept)})
+    if not kept:
+        raise RunError(
+            f"none of {step * prompts * samples} sampled completions was accepted by the verifier, so there is nothing "
+            'to train on. Start with source = "rationales" or "answers", or a stronger model.'
+        )
+    return list(kept.values())
