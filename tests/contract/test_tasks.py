@@ -6,6 +6,9 @@ are on the machine (../shared/data), they are tested too.
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from functools import cache
 from itertools import combinations, islice
 from pathlib import Path
@@ -19,9 +22,10 @@ from whit.core.errors import DataError
 from whit.core.types import Example, Split
 from whit.data.splits import near_duplicates
 
-REAL = Path(__file__).parents[3] / "shared" / "data"
-MAX_EXAMPLES = 8000  # of a split; generated ones can be long
-THINGS = "pens cups keys eggs toys".split()
+ROOT = Path(__file__).parents[2]
+REAL = ROOT.parent / "shared" / "data"
+MAX_EXAMPLES = 3000  # of a split: generated ones can be long
+THINGS = ("pens", "cups", "keys", "eggs", "toys")
 
 
 def story(n: int) -> str:
@@ -163,20 +167,38 @@ def test_the_text_is_clean(task):
         assert example.verifier != "choice" or example.gold in example.choices
 
 
-def test_the_published_rows_give_these_counts(folders):
-    counts = {
-        name: [len(load(name, str(folders["published"]))[s]) for s in ("train", "dev", "test")] for name in STORED
-    }
-    assert counts == {
+def test_the_published_rows_give_this_many_different_questions(folders, monkeypatch):
+    monkeypatch.setenv("WHIT_DATA", str(folders["published"]))
+    tasks = {name: load(name, str(folders["published"])) for name in STORED}
+    groups = {name: [len({e.group for e in task[s]}) for s in ("train", "dev", "test")] for name, task in tasks.items()}
+    assert groups == {
         "gsm8k": [100, 500, 50],
-        "multiarith": [222, 37, 111],
-        "svamp": [250, 300, 50],  # 600 different questions, 50 of them in test; the two without a number left out
-        "trec": [49, 501, 60],  # 540 different questions that are not in test, 10 of them twice
+        "multiarith": [210, 35, 105],  # 60%, 10% and 30% of 350
+        "svamp": [250, 300, 50],  # 600 different questions less the 50 of test; the two without one number left out
+        "trec": [40, 500, 60],  # 550 less the 10 that are in test
     }
+    assert len(every(tasks["multiarith"])) == 370  # what occurs twice is kept twice, in one split
+    assert len(every(tasks["trec"])) == 610
 
 
-def test_a_task_without_data_names_the_three_ways(monkeypatch, tmp_path):
-    monkeypatch.setenv("WHIT_DATA", str(tmp_path))
+def test_the_calculator_notes_can_be_kept(folders):
     gsm8k = parts.find("task", "gsm8k")
+    assert next(gsm8k("test", path=folders["published"])).rationale == "She has 600 + 601 = 1201."
+    kept = next(gsm8k("test", path=folders["published"], keep_notes=True))
+    assert kept.rationale == "She has 600 + 601 = <<600+601=1201>>1201."
+
+
+def test_a_path_without_the_rows_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"there is no gsm8k/test\.jsonl\.gz or gsm8k/test\.jsonl in"):
-        next(gsm8k("test", path=tmp_path))
+        next(parts.find("task", "gsm8k")("test", path=tmp_path))
+
+
+@pytest.mark.slow  # 3 s: a process of its own, so that the hub is known to be offline
+def test_without_data_the_error_names_the_three_ways(tmp_path):
+    script = "from whit.tasks.gsm8k import gsm8k; next(gsm8k('test'))"
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "WHIT_DATA": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", script], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+    message = run.stderr.splitlines()[-1]
+    assert all(
+        way in message for way in ("DataError", "Set the task's path", "$WHIT_DATA", "'openai/gsm8k' from the hub")
+    )

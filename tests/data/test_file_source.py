@@ -162,8 +162,9 @@ def test_columns_that_are_not_understood(save, columns):
 
 
 @pytest.mark.slow  # 4 s: imports datasets
-def test_a_hub_data_set_is_read_with_its_splits(tmp_path):
-    pytest.importorskip("datasets")
+def test_a_hub_data_set_is_read_with_its_splits(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     for split, rows in {"train": SUMS[:40], "validation": SUMS[40:50], "test": SUMS[50:], "extra": SUMS[:3]}.items():
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     splits = hub(str(tmp_path))  # a local folder is read as a data set of the hub is

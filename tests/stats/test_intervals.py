@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import approx
 from scipy.stats import t as student
 
 from whit.core.errors import DataError, UsageError
@@ -14,11 +13,11 @@ from whit.stats.intervals import clustered_mean, seed_means, wilson
 def test_no_right_answer_of_ten_is_not_certainly_zero() -> None:
     interval = clustered_mean([0] * 10, range(10))
     assert (interval.estimate, interval.low) == (0.0, 0.0)
-    assert interval.high == approx(1.96**2 / (10 + 1.96**2), abs=1e-4)  # 0.2775
+    assert interval.high == pytest.approx(1.96**2 / (10 + 1.96**2), abs=1e-4)  # 0.2775
 
 
 def test_wilson_of_half_of_ten() -> None:
-    assert clustered_mean([0, 1] * 5, range(10)).low == approx(0.2366, abs=1e-4)
+    assert clustered_mean([0, 1] * 5, range(10)).low == pytest.approx(0.2366, abs=1e-4)
 
 
 @given(st.floats(0, 1), st.floats(0.5, 1e6), st.floats(0.1, 15))
@@ -32,26 +31,26 @@ def test_a_large_sample_gives_mean_and_t_standard_errors() -> None:
     shares = np.random.default_rng(0).beta(2, 2, 20_000)
     interval = clustered_mean(shares, range(20_000))
     half = 1.96 * shares.std(ddof=1) / 20_000**0.5
-    assert (interval.low, interval.high) == approx((shares.mean() - half, shares.mean() + half), abs=1e-5)
+    assert (interval.low, interval.high) == pytest.approx((shares.mean() - half, shares.mean() + half), abs=1e-5)
 
 
 def test_numbers_that_are_no_shares_take_students_t() -> None:
     interval = clustered_mean([1.0, 2.0, 6.0], ["a", "b", "c"])
     half = student.ppf(0.975, 2) * np.sqrt(7 / 3)  # variance 7
-    assert (interval.estimate, interval.low, interval.high) == approx((3, 3 - half, 3 + half))
+    assert (interval.estimate, interval.low, interval.high) == pytest.approx((3, 3 - half, 3 + half))
 
 
 def test_clusters_of_copies_count_once() -> None:
     tokens = [10.0, 12.0, 20.0, 31.0]
     once = clustered_mean(tokens, range(4))
     copied = clustered_mean(np.repeat(tokens, 5), np.repeat(range(4), 5).tolist())
-    assert (copied.low, copied.high) == approx((once.low, once.high))
+    assert (copied.low, copied.high) == pytest.approx((once.low, once.high))
 
 
 def test_a_cluster_variance_by_hand() -> None:
     # Sums of deviations from 5 are -4 and 4; variance 2/1 * (16 + 16) / 4^2 = 4, so SE 2 with one degree of freedom.
     interval = clustered_mean([2.0, 4.0, 6.0, 8.0], ["a", "a", "b", "b"])
-    assert interval.high - 5 == approx(2 * student.ppf(0.975, 1))
+    assert interval.high - 5 == pytest.approx(2 * student.ppf(0.975, 1))
 
 
 def test_all_wrong_in_clusters_has_width() -> None:
@@ -72,7 +71,7 @@ def test_a_fixed_pipeline_has_the_interval_of_its_items() -> None:
     row = study(num_seeds=1)["a"]
     groups = [i // 2 for i in range(60)]
     interval, expected = seed_means({"a": row}, groups, fixed={"a"})["a"], clustered_mean(row[0], groups)
-    assert (interval.low, interval.high) == approx((expected.low, expected.high))
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_seeds_that_disagree_widen_the_interval() -> None:
@@ -88,7 +87,7 @@ def test_order_of_seeds_items_and_pipelines_does_not_matter() -> None:
     shuffled = {name: scores[name][::-1, order] for name in "cab"}
     first, second = seed_means(scores, groups), seed_means(shuffled, [groups[i] for i in order])
     for name in "abc":
-        assert (first[name].low, first[name].high) == approx((second[name].low, second[name].high))
+        assert (first[name].low, first[name].high) == pytest.approx((second[name].low, second[name].high))
 
 
 def test_a_study_without_a_second_seed_cannot_know_its_seed_variance() -> None:

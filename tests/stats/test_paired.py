@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pytest import approx
 from scipy.stats import t as student
 
 from whit.core.errors import UsageError
@@ -33,45 +32,45 @@ def test_two_untrained_arms_are_the_paired_t_interval() -> None:
     zero, few = np.zeros((1, 10)), np.array([[1.0] * 4 + [0.0] * 6])
     row = compare({"few": few, "zero": zero}, range(10), [("few", "zero")], fixed={"few", "zero"})[0]
     error = (0.4 * 0.6 / 9) ** 0.5  # 0.163
-    assert (row.difference.estimate, row.standard_error, row.df) == approx((0.4, error, 9))
-    assert row.difference.high - 0.4 == approx(student.ppf(0.975, 9) * error, rel=0.03)  # the bound is simulated
-    assert row.p_value == approx(2 * student.sf(0.4 / error, 9), abs=0.005)
+    assert (row.difference.estimate, row.standard_error, row.df) == pytest.approx((0.4, error, 9))
+    assert row.difference.high - 0.4 == pytest.approx(student.ppf(0.975, 9) * error, rel=0.03)  # the bound is simulated
+    assert row.p_value == pytest.approx(2 * student.sf(0.4 / error, 9), abs=0.005)
 
 
 def test_what_seeds_add_is_their_variance_over_their_number() -> None:
-    # Every item moves with the seed, so items and residuals add nothing and a's seed means 0.4, 0.5, 0.6 are all there is.
+    # Every item moves with the seed, so items and residuals add nothing beside a's seed means 0.4, 0.5, 0.6.
     a = np.array([[0.4], [0.5], [0.6]]) * np.ones(50)
     row = compare({"a": a, "b": np.full((1, 50), 0.25)}, range(50), [("a", "b")], fixed={"b"})[0]
-    assert row.standard_error == approx((0.01 / 3) ** 0.5)
-    assert row.df == approx(2)
+    assert row.standard_error == pytest.approx((0.01 / 3) ** 0.5)
+    assert row.df == pytest.approx(2)
 
 
 def test_residuals_are_counted_once() -> None:
     # No seed effect: over many items the seed variance left beside the items' own is about nothing.
     parts = components(study(EQUAL, num_items=20_000), range(20_000))
-    assert parts.seed_variance == approx(np.zeros(4), abs=5e-6)
-    assert parts.noise * 20_000 == approx(np.full(4, 0.055), abs=0.006)  # mean p (1 - p) / 4 samples
+    assert parts.seed_variance == pytest.approx(np.zeros(4), abs=5e-6)
+    assert parts.noise * 20_000 == pytest.approx(np.full(4, 0.055), abs=0.006)  # mean p (1 - p) / 4 samples
 
 
 def test_a_seed_variance_is_moderated_towards_the_pooled_value() -> None:
     means = {"calm": [0.50, 0.50, 0.50], "wild": [0.40, 0.50, 0.60]}
     parts = components({name: np.outer(row, np.ones(30)) for name, row in means.items()}, range(30))
     pooled = (0.00 + 0.01) / 2
-    assert parts.seed_variance == approx(
+    assert parts.seed_variance == pytest.approx(
         [(2 * own + PRIOR_DF * pooled) / (2 + PRIOR_DF) for own in (0.0, 0.01)], rel=1e-9
     )
 
 
 def test_a_pipeline_with_one_seed_borrows_the_pooled_variance() -> None:
     scores = {"a": np.outer([0.4, 0.6], np.ones(30)), "b": np.full((1, 30), 0.5)}
-    assert components(scores, range(30)).seed_variance == approx([0.02, 0.02])
+    assert components(scores, range(30)).seed_variance == pytest.approx([0.02, 0.02])
 
 
 def test_pipelines_that_never_differ_are_not_known_to_be_equal() -> None:
     arm = study({"a": 0.5}, num_seeds=1)["a"]
     row = compare({"a": arm, "b": arm}, range(120), [("a", "b")], fixed={"a", "b"})[0]
     assert (row.difference.estimate, row.p_value) == (0.0, 1.0)
-    assert row.standard_error == approx(1 / 120)
+    assert row.standard_error == pytest.approx(1 / 120)
 
 
 def test_a_larger_family_asks_for_more() -> None:
@@ -92,15 +91,15 @@ def test_order_of_pipelines_seeds_and_items_does_not_matter(seed: int, names: li
     first = {row.a: row for row in compare_to_reference(scores, groups, "kd")}
     for row in compare_to_reference(shuffled, [groups[i] for i in order], "kd"):
         same = first[row.a]
-        assert (row.difference.low, row.difference.high) == approx((same.difference.low, same.difference.high))
-        assert (row.standard_error, row.df) == approx((same.standard_error, same.df))
+        assert (row.difference.low, row.difference.high) == pytest.approx((same.difference.low, same.difference.high))
+        assert (row.standard_error, row.df) == pytest.approx((same.standard_error, same.df))
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
 def test_turning_a_comparison_round_turns_its_sign(seed: int) -> None:
     there, back = (compare(study(EQUAL, seed=seed), range(120), [pair])[0] for pair in [("kd", "rl"), ("rl", "kd")])
-    assert (there.difference.low, there.difference.high) == approx((-back.difference.high, -back.difference.low))
+    assert (there.difference.low, there.difference.high) == pytest.approx((-back.difference.high, -back.difference.low))
     assert there.p_value == back.p_value
 
 
@@ -117,14 +116,14 @@ def test_clusters_of_copied_items_count_once() -> None:
     copied = {name: np.repeat(row, 3, axis=1) for name, row in scores.items()}
     once = compare(scores, range(120), [("a", "b")])[0]
     thrice = compare(copied, np.repeat(range(120), 3).tolist(), [("a", "b")])[0]
-    assert (thrice.standard_error, thrice.df) == approx((once.standard_error, once.df))
+    assert (thrice.standard_error, thrice.df) == pytest.approx((once.standard_error, once.df))
 
 
 def test_clusters_ignored_are_too_sure() -> None:
     scores = {name: np.repeat(row[:1], 3, axis=1) for name, row in study({"a": 0.5, "b": 0.6}).items()}
     groups = np.repeat(range(120), 3).tolist()
     known, ignored = (compare(scores, labels, [("a", "b")], fixed=scores)[0] for labels in (groups, range(360)))
-    assert ignored.standard_error == approx(known.standard_error / 3**0.5, rel=0.01)
+    assert ignored.standard_error == pytest.approx(known.standard_error / 3**0.5, rel=0.01)
 
 
 def test_the_shortlist_keeps_equals_and_drops_the_clearly_worse() -> None:

@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pytest import approx
 
 from whit.core.errors import UsageError
 from whit.stats.power import TYPICAL, Spread, items_needed, seeds_needed, smallest_detectable_difference
@@ -14,7 +13,7 @@ NO_SEEDS = Spread(item_variance=1 / 9, answer_variance=1 / 6, seed_spread=0.0)
 @pytest.mark.parametrize(("num_samples", "expected"), [(1, 0.132), (10, 0.075)])
 def test_198_items_with_one_and_with_ten_samples(num_samples: int, expected: float) -> None:
     found = smallest_detectable_difference(198, 1, num_samples=num_samples, spread=NO_SEEDS)
-    assert found == approx(expected, abs=0.001)
+    assert found == pytest.approx(expected, abs=0.001)
 
 
 def test_three_points_need_969_items_when_answers_are_certain() -> None:
@@ -24,7 +23,7 @@ def test_three_points_need_969_items_when_answers_are_certain() -> None:
 def test_a_difference_at_a_seed_spread_of_two_points_by_hand() -> None:
     # Items without end leave 7.849 * 2 * 0.02^2 / 4 = 0.00157: 3.96 points.
     spread = Spread(1 / 9, 1 / 6, seed_spread=0.02)
-    assert smallest_detectable_difference(10**9, 4, spread=spread) == approx(0.0396, abs=1e-4)
+    assert smallest_detectable_difference(10**9, 4, spread=spread) == pytest.approx(0.0396, abs=1e-4)
     assert seeds_needed(0.0397, 10**9, spread=spread) == 4
 
 

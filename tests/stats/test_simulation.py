@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pytest import approx
 
 from whit.core.types import Interval
 from whit.stats.intervals import clustered_mean
@@ -38,14 +37,14 @@ def naive(name: str, differences: NDArray[np.float64]) -> Comparison:
 @pytest.mark.parametrize("num_seeds", [3, 5])
 def test_intervals_hold_the_truth_in_95_of_100_studies(num_seeds: int) -> None:  # 3 s
     result = coverage(NUM_STUDIES, replace(Design(), num_seeds=num_seeds), by_components)
-    assert result.simultaneous == approx(0.95, abs=0.04)
-    assert np.mean(list(result.each.values())) == approx(0.95, abs=0.02)
+    assert result.simultaneous == pytest.approx(0.95, abs=0.04)
+    assert np.mean(list(result.each.values())) == pytest.approx(0.95, abs=0.02)
     assert min(result.each.values()) > 0.90
 
 
 @pytest.mark.slow
 def test_equal_pipelines_are_told_apart_in_5_of_100_studies() -> None:  # 3 s
-    assert coverage(NUM_STUDIES, EQUAL, by_components).false_alarms == approx(0.05, abs=0.04)
+    assert coverage(NUM_STUDIES, EQUAL, by_components).false_alarms == pytest.approx(0.05, abs=0.04)
 
 
 def test_pooling_seeds_and_items_is_far_too_sure() -> None:
@@ -58,7 +57,7 @@ def test_a_drawn_pipeline_has_the_accuracy_it_was_given() -> None:
     design = replace(Design(), num_items=60_000, num_seeds=40)
     scores, _ = draw_study(design, np.random.default_rng(0))
     for name, accuracy in zip(scores, design.accuracies):
-        assert scores[name].mean() == approx(accuracy, abs=0.015)
+        assert scores[name].mean() == pytest.approx(accuracy, abs=0.015)
 
 
 def test_the_interval_of_a_mean_holds_the_truth_and_needs_its_clusters() -> None:
@@ -69,7 +68,7 @@ def test_the_interval_of_a_mean_holds_the_truth_and_needs_its_clusters() -> None
         for way, groups in enumerate([clusters, range(design.num_items)]):
             interval = clustered_mean(scores["p0"][0], groups)
             held[way] += (interval.low <= 0.3 <= interval.high) / 500
-    assert held[0] == approx(0.95, abs=0.03)
+    assert held[0] == pytest.approx(0.95, abs=0.03)
     assert held[1] < 0.88
 
 

@@ -46,7 +46,7 @@ def render_answer(gold: str, answer_format: AnswerFormat) -> str:
 
 
 def completion_text(example: Example, *, with_rationale: bool = True) -> str:
-    """The completion that an example teaches: its rationale, then the answer in its format; the answer alone if none."""
+    """The completion that an example teaches: its rationale, if any, then the answer in its format."""
     answer = render_answer(example.gold, example.answer_format)
     if not with_rationale or not example.rationale:
         return answer

@@ -88,7 +88,9 @@ def _find_elsewhere(kind: str, name: str) -> Callable[..., Any]:
     where, _, attribute = name.rpartition(":")
     try:
         module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
-    except (ImportError, OSError, SyntaxError) as error:
+    except PartError:
+        raise
+    except Exception as error:  # a user's module may raise anything while it is imported
         raise PartError(f"{kind} '{name}': '{where}' cannot be imported: {error}") from error
     part: Callable[..., Any] | None = getattr(module, attribute, None)
     if part is None:
@@ -107,5 +109,9 @@ def _load_file(file: Path) -> Any:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module

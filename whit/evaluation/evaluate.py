@@ -17,12 +17,12 @@ from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.core.types import Ask, Example, Interval
 from whit.data.render import Renderer
-from whit.verifiers._judge import judge
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
 from whit.models.load import Policy
 from whit.stats.intervals import clustered_mean
 from whit.stats.passk import majority_at_k, pass_at_k
+from whit.verifiers._judge import judge
 
 PROFILE = Sampling(temperature=0.6, top_p=0.95)
 """The frozen decoding profile: sampling as the reference study evaluates (arXiv:2506.13404)."""

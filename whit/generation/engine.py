@@ -17,7 +17,7 @@ from whit.core.seeds import key64
 from whit.core.types import Completion
 from whit.generation.sampler import Sampling, choose, uniforms
 from whit.models.attention import Cache, Cached, Packed
-from whit.models.decoder import Decoder
+from whit.models.causal import CausalLM
 
 MAX_CACHE_BYTES = 2 << 30
 REFILL_FRAC = 0.25  # free share of the slots at which waiting prompts are admitted: a prefill pays when it is not tiny
@@ -45,7 +45,7 @@ class Engine:
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: CausalLM,
         stop_ids: frozenset[int],
         *,
         decode: Callable[[Sequence[int]], str] | None = None,
@@ -200,5 +200,6 @@ class Engine:
         return active
 
     def _completion(self, sequence: _Sequence) -> Completion:
-        finish = "stop" if sequence.finish == "stop" else "length"
-        return Completion(tuple(sequence.ids), tuple(sequence.logprobs), finish)
+        return Completion(
+            tuple(sequence.ids), tuple(sequence.logprobs), "stop" if sequence.finish == "stop" else "length"
+        )

@@ -6,20 +6,28 @@ the supervised rows first and never forms [tokens, vocabulary].
 """
 
 import math
+from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from whit.models.attention import Attention
+from whit.models.causal import CausalLM, Head
 from whit.models.config import DecoderConfig, Rope
 
-ACTIVATIONS = {"silu": F.silu, "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"), "gelu": F.gelu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu": F.gelu,
+}
 
 
-class Decoder(nn.Module):
+class Decoder(CausalLM):
     """A causal language model: `forward` gives the hidden states after the last norm, `logits` applies the head."""
+
+    config: DecoderConfig
 
     def __init__(self, config: DecoderConfig):
         super().__init__()
@@ -32,18 +40,10 @@ class Decoder(nn.Module):
         self.recompute = False
 
     def forward(self, tokens_L: Tensor, positions_L: Tensor, attention: Attention) -> Tensor:
-        """Hidden states [L, D] of the tokens at their positions (0 at the start of each document)."""
         return self.model(tokens_L, positions_L, attention, self.recompute and torch.is_grad_enabled())  # type: ignore[no-any-return]
 
-    def head(self) -> tuple[Tensor, float]:
-        """The head's weight [V, D] and its soft cap (0: none)."""
-        return self.lm_head.weight, self.config.final_softcap
-
-    def logits(self, hidden_TD: Tensor) -> Tensor:
-        """Logits [T, V] in the dtype of the weights."""
-        logits_TV = self.lm_head(hidden_TD)
-        cap = self.config.final_softcap
-        return torch.tanh(logits_TV / cap) * cap if cap else logits_TV
+    def head(self) -> Head:
+        return Head(self.lm_head.weight, self.config.final_softcap)
 
     def initialise(self, generator: torch.Generator, std: float = 0.02) -> None:
         """Weights for training from nothing: normal, residual outputs scaled down by depth (GPT-2's rule)."""

@@ -4,9 +4,12 @@ Nothing is unpickled and no remote code runs.
 """
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +17,20 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from whit.core.errors import ModelError
+from whit.core.errors import ModelError, did_you_mean
 from whit.core.rundir import saving
+from whit.models.causal import CausalLM
 from whit.models.config import DecoderConfig, parse_config
 from whit.models.decoder import Decoder
+from whit.models.gguf import from_gguf
+from whit.models.hub import HubDecoder, load_hub
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "vocab.json",
     "merges.txt", "tokenizer.model", "added_tokens.json", "generation_config.json",
 )  # fmt: skip
+HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
 
 
 @dataclass
@@ -33,14 +40,18 @@ class Policy:
     stop_ids: stop tokens that its generation config names.
     """
 
-    decoder: Decoder
+    decoder: CausalLM
     tokenizer: Any
     path: Path
     stop_ids: tuple[int, ...] = ()
 
     def save(self, directory: Path, dtype: torch.dtype | None = None) -> None:
         """Write a directory that transformers loads unchanged."""
-        save_decoder(self.decoder, directory, dtype)
+        if isinstance(self.decoder, HubDecoder):
+            self.decoder.save(directory, dtype)
+        else:
+            assert isinstance(self.decoder, Decoder)
+            save_decoder(self.decoder, directory, dtype)
         with saving(directory):
             self.tokenizer.save_pretrained(directory)
             source = self.path / "generation_config.json"
@@ -49,21 +60,42 @@ class Policy:
 
 
 def load_policy(path: Path, *, dtype: str = "float32", device: str = "cpu") -> Policy:
-    """The model and tokenizer of a directory.
+    """The model and tokenizer of a directory; an architecture that decoder.py does not cover runs through transformers.
 
-    Raises ModelError for a missing or damaged file, naming it.
+    Raises ModelError for a missing or damaged file, naming it, and for a model that whit cannot run.
     """
-    config = read_config(path)
-    decoder_config = parse_config(config)
-    if decoder_config is None:
-        raise ModelError(f"{path}: models of type '{config.get('model_type')}' are not covered by whit's own decoder.")
-    decoder = load_decoder(path, decoder_config, dtype=dtype, device=device)
-    return Policy(decoder, load_tokenizer(path), path, generation_stops(path))
+    config = parse_config(read_config(path))
+    tokenizer = load_tokenizer(path)
+    decoder: CausalLM
+    if config is None:
+        decoder = load_hub(path, dtype=DTYPES[dtype], device=device)
+    else:
+        decoder = load_decoder(path, config, dtype=dtype, device=device)
+    return Policy(decoder, tokenizer, path, generation_stops(path))
+
+
+def resolve_model(name: str) -> Path:
+    """The directory of a model, given as a directory, a GGUF file (converted once), a nickname, or a name on the hub.
+
+    A nickname is a directory in whit/assets or in $WHIT_MODELS (default ~/.cache/whit/models).
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.suffix == ".gguf":
+        return from_gguf(path)
+    for home in _homes():
+        if (home / name).is_dir():
+            return home / name
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
+        return _from_hub(name)
+    nicknames = [found.name for home in _homes() for found in home.glob("*") if (found / "config.json").exists()]
+    raise ModelError(f"there is no model '{name}': no directory, and no nickname.{did_you_mean(name, nicknames)}")
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """`config.json` as plain values."""
-    if not path.exists():
+    if not path.is_dir():
         raise ModelError(f"there is no model directory {path}.")
     file = path / "config.json"
     if not file.exists():
@@ -162,3 +194,22 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{file} is damaged or cut short ({error}). Copy or download it again.") from error
     return tensors
+
+
+def _homes() -> list[Path]:
+    models = os.environ.get("WHIT_MODELS", "~/.cache/whit/models")
+    return [Path(__file__).parents[1] / "assets", Path(models).expanduser()]
+
+
+@cache
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:  # folders inside a repository hold other formats of the same weights
+        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES), ignore_patterns=["*/*"]))
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelError(
+            f"'{name}' is neither a directory nor a nickname here, and cannot be fetched from the Hugging Face hub "
+            f"({reason}). Without network, copy the model's directory to this machine and give its path."
+        ) from error

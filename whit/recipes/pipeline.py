@@ -15,6 +15,7 @@ from whit.core.rundir import Facts, Notify, Run, Store, code_digest, digest_of, 
 from whit.core.settings import all_settings, check_settings, to_plain
 from whit.core.types import Artifact
 from whit.recipes.recipe import Recipe, StageSpec
+from whit.stages._probe import has_fast_bfloat16
 
 
 @dataclass(frozen=True)
@@ -124,18 +125,10 @@ def model_key(name: str) -> str:
 
 
 def resolve_dtype(recipe: Recipe, device: str) -> str:
-    """ "auto" is bfloat16 with float32 masters for models of more than 50M parameters or on a GPU, else float32."""
+    """ "auto" is bfloat16 with float32 masters where the machine has fast bfloat16 products, else float32."""
     if recipe.dtype != "auto":
         return recipe.dtype
-    if device != "cpu":
-        return "bfloat16"
-    return "bfloat16" if recipe.model and _num_bytes(recipe.model) > 100e6 else "float32"
-
-
-def _num_bytes(model: str) -> int:
-    from whit.models.load import resolve_model
-
-    return sum(file.stat().st_size for file in resolve_model(model).glob("*.safetensors"))
+    return "bfloat16" if device != "cpu" or has_fast_bfloat16() else "float32"
 
 
 def part_modules(spec: Any, package: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from whit.core.ledger import Ledger
 from whit.core.rundir import Facts, Run, code_digest
 from whit.core.settings import Frozen
-from whit.core.types import Artifact
+from whit.core.types import Artifact, Split
 from whit.recipes.pipeline import Site, part_modules, resolve_dtype
 from whit.recipes.recipe import Recipe
 from whit.stages._score import score_model
@@ -24,7 +24,7 @@ class Score(Frozen):
 
 def score(
     artifact: Artifact, recipe: Recipe, site: Site, *, samples: int | None = None, way: Way = "zero_shot",
-    split: str | None = None,
+    split: Split | None = None,
 ) -> Score:  # fmt: skip
     """Evaluate an artifact as the recipe says, or find that it was done."""
     import torch
@@ -32,9 +32,11 @@ def score(
     from whit.stages._task import task_digest
 
     wanted = recipe.evaluate
+    chosen: Split = split or wanted.split
+    count = wanted.samples if samples is None else samples
     settings = {
         "task": recipe.task, "template": recipe.template, "max_new_tokens": recipe.max_new_tokens, "way": way,
-        "split": split or wanted.split, "items": wanted.items, "samples": wanted.samples if samples is None else samples,
+        "split": chosen, "items": wanted.items, "samples": count,
     }  # fmt: skip
     inputs = {"model": artifact.key, "task": task_digest(recipe.task) if recipe.task else ""}
     facts = Facts(
@@ -49,9 +51,7 @@ def score(
                 directory=directory, facts=facts, ledger=Ledger(), task=recipe.task, template=recipe.template,
                 max_new_tokens=recipe.max_new_tokens, dtype=facts.dtype, device=site.device, notify=site.notify,
             )  # fmt: skip
-            found = score_model(
-                artifact, run, split=settings["split"], items=wanted.items, samples=settings["samples"], way=way
-            )
+            found = score_model(artifact, run, split=chosen, items=wanted.items, samples=count, way=way)
     record = found.facts()
     return Score(
         path=str(found.path), summary=json.loads((found.path / "summary.json").read_text()), ledger=record["ledger"]

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from whit.core.ledger import Ledger
 from whit.core.types import Ask, Completion, Example, Group, Rollout, Segment, Verdict
 from whit.data.render import Renderer
-from whit.verifiers._judge import judge
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
+from whit.verifiers._judge import judge
 
 Reward = Callable[[Verdict, str], float]
 

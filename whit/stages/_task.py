@@ -12,7 +12,6 @@ from whit.core.rundir import digest_of
 from whit.core.settings import check_settings
 from whit.core.types import Example, Split
 from whit.data.sources.file import file
-from whit.data.splits import split_examples
 from whit.verifiers._judge import check_gold
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")

@@ -18,7 +18,7 @@ from whit.data.batch import Document, collate
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
 from whit.models.adapters import Lora
-from whit.models.decoder import Decoder
+from whit.models.causal import CausalLM
 from whit.models.load import load_policy
 from whit.prompting.zero_shot import zero_shot
 from whit.rollouts.batches import to_documents
@@ -95,7 +95,7 @@ def rl(
 def _record(
     name: str,
     purpose: Purpose,
-    decoder: Decoder,
+    decoder: CausalLM,
     documents: list[Document],
     run: Run,
     sampling: Sampling,

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from whit.core.errors import PartError, did_you_mean
 from whit.core.parts import inputs
 from whit.data.batch import Batch
 from whit.models.attention import Packed
-from whit.models.decoder import Decoder
+from whit.models.causal import CausalLM
 from whit.objectives._types import Term
 from whit.training.optim import Optimizer
 from whit.training.weights import spread
@@ -29,8 +30,8 @@ CHUNK_BYTES = 64 << 20  # float32 logits of one chunk: a few copies of it live a
 class Forward:
     """The models of a step. teacher: scores the same tokens, without gradient."""
 
-    policy: Decoder
-    teacher: Decoder | None = None
+    policy: CausalLM
+    teacher: CausalLM | None = None
     temperature: float = 1.0  # of the policy's log-probabilities: the one that its completions were sampled at
 
 
@@ -104,7 +105,7 @@ def accumulate(
 
 
 @torch.no_grad()
-def score(decoder: Decoder, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+def score(decoder: CausalLM, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Log-probabilities and entropies [T] of the labels, in nats, without gradient."""
     hidden_TD = decoder(batch.tokens_L, batch.positions_L, Packed(batch.lengths, batch.tokens_L.device))[batch.source_T]
     parts = [
@@ -168,13 +169,13 @@ class _Chunks:
 
         extra: gradients of logprobs_T and entropy_T that whole-sequence terms ask for.
         """
-        decoder, (weight_VD, _) = self.forward.policy, self.forward.policy.head()
+        decoder, (weight_VD, _, bias_V) = self.forward.policy, self.forward.policy.head()
         gradient_TD = torch.zeros_like(self.hidden_TD)
         named = {name for term in terms for name in inputs(term.objective)}
         for rows in _row_chunks(self.hidden_TD.shape[0], decoder):
             hidden = self.hidden_TD[rows]
             with torch.enable_grad():
-                raw_TV = (hidden @ weight_VD.T).detach().requires_grad_()
+                raw_TV = F.linear(hidden, weight_VD, bias_V).detach().requires_grad_()
                 signals = self._signals(rows, _capped(decoder, raw_TV), named, force=extra is not None)
                 total = raw_TV.new_zeros((), dtype=torch.float32)
                 for term in terms:
@@ -195,6 +196,8 @@ class _Chunks:
             gradient_TD[rows] = grad_TV @ weight_VD
             if weight_VD.requires_grad:
                 self.optimizer.add_gradient(weight_VD, grad_TV.T @ hidden)
+            if bias_V is not None and bias_V.requires_grad:
+                self.optimizer.add_gradient(bias_V, grad_TV.sum(0))
         return gradient_TD
 
     def _signals(self, rows: slice, logits_TV: Tensor, named: set[str], *, force: bool) -> dict[str, Any]:
@@ -251,11 +254,11 @@ def _named(term: Term, signals: dict[str, Any]) -> dict[str, Any]:
     return {name: signals[name] for name in inputs(term.objective)}
 
 
-def _capped(decoder: Decoder, raw_TV: Tensor) -> Tensor:
+def _capped(decoder: CausalLM, raw_TV: Tensor) -> Tensor:
     cap = decoder.head()[1]
     return torch.tanh(raw_TV / cap) * cap if cap else raw_TV
 
 
-def _row_chunks(num_rows: int, decoder: Decoder) -> list[slice]:
+def _row_chunks(num_rows: int, decoder: CausalLM) -> list[slice]:
     size = max(16, CHUNK_BYTES // (4 * decoder.head()[0].shape[0]))
     return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from functools import cache
 
-from whit.core.errors import DataError
 from whit.core.answers import completion_text
+from whit.core.errors import DataError
 from whit.core.parts import bind
 from whit.core.types import Example, Verdict
 

@@ -38,6 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "rope_parameters": GEMMA_ROPE,
     },
 }  # fmt: skip
+EACH_VARIANT = pytest.mark.parametrize("variant", sorted(VARIANTS))
 
 
 def config_of(variant: str) -> dict[str, Any]:
@@ -64,8 +65,3 @@ def ours(raw: dict[str, Any], model: Any) -> Decoder:
     decoder = Decoder(config).to(next(model.parameters()).dtype)
     decoder.load_state_dict(model.state_dict())
     return decoder
-
-
-@pytest.fixture(params=sorted(VARIANTS))
-def variant(request: pytest.FixtureRequest) -> str:
-    return request.param

@@ -1,0 +1,1 @@
+"""The embedded micro models; see the README.md of each."""

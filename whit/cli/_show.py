@@ -1,0 +1,99 @@
+"""How commands talk: results on stdout, progress on stderr, times and sizes in words."""
+
+import json
+import sys
+import time
+from typing import Any
+
+HOURS = 3600.0
+
+
+def say(text: str = "") -> None:
+    """A line of the result."""
+    print(text, flush=True)
+
+
+def note(text: str) -> None:
+    """A line of progress, beside the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def as_json(value: Any) -> None:
+    """The result for machines."""
+    print(json.dumps(value, indent=1, default=str), flush=True)
+
+
+def duration(seconds: float) -> str:
+    """'45 s', '12 min', '3.5 h'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 1.5 * HOURS:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / HOURS:.1f} h"
+
+
+def size(num_bytes: float) -> str:
+    """'2.4 GB'."""
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.0f} MB"
+
+
+def count(number: float) -> str:
+    """'1.3 M', '47 k'."""
+    for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= scale:
+            return f"{number / scale:.1f} {unit}"
+    return f"{number:.0f}"
+
+
+class Ticker:
+    """One line on stderr that is rewritten in place; nothing when stderr is not a terminal, but a line a minute."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stderr.isatty()
+        self.shown_at, self.width = 0.0, 0
+
+    def show(self, text: str) -> None:
+        every = 0.2 if self.is_terminal else 60.0
+        if time.monotonic() - self.shown_at < every:
+            return
+        self.shown_at = time.monotonic()
+        if self.is_terminal:
+            text = text[:79]
+            print(f"\r{text:<{self.width}}", end="", file=sys.stderr, flush=True)
+            self.width = len(text)
+        else:
+            note(text)
+
+    def clear(self) -> None:
+        """Make place for a line that stays."""
+        if self.is_terminal and self.width:
+            print(f"\r{'':<{self.width}}\r", end="", file=sys.stderr, flush=True)
+            self.width = 0
+
+
+class StageView:
+    """Progress of one pipeline: stage, share of the budget, loss or reward, rate and time left."""
+
+    def __init__(self) -> None:
+        self.ticker, self.stage, self.started, self.first = Ticker(), "", 0.0, 0.0
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        if "evaluating" in line:
+            self.ticker.show(f"scoring on {line['evaluating']}: {count(line['new_tokens'])} tokens")
+            return
+        stage, progress = f"stage {line.get('stage', 1)} {line.get('kind', '')}", float(line.get("progress", 0.0))
+        if line.get("found"):
+            self.ticker.clear()
+            note(f"{stage}: found, made earlier")
+            return
+        if stage != self.stage:
+            self.stage, self.started, self.first = stage, time.monotonic(), progress
+        elapsed = time.monotonic() - self.started
+        left = elapsed * (1 - progress) / (progress - self.first) if progress > self.first else 0.0
+        numbers = [
+            f"{name} {line[name]:.3f}"
+            for name in ("cross_entropy", "forward_kl", "reward", "entropy")
+            if isinstance(line.get(name), float)
+        ]
+        rate = f"{line['tokens'] / line['seconds']:.0f} tok/s" if line.get("tokens") and line.get("seconds") else ""
+        self.ticker.show(f"{stage} {100 * progress:3.0f} %  {'  '.join([*numbers, rate])}  {duration(left)} left")

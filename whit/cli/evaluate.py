@@ -1,0 +1,52 @@
+"""`whit evaluate MODEL --task T`: the score of any model on any task or file."""
+
+from typing import Annotated
+
+import typer
+
+from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
+from whit.cli._show import StageView, as_json, say
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model directory, GGUF file or hub name.")],
+    task: Annotated[str, typer.Option("--task", help="A task's name, or a CSV / JSONL / Parquet file.")],
+    split: Annotated[str, typer.Option(help="train, dev, test or ood")] = "test",
+    items: Annotated[int | None, typer.Option(help="Score so many items, drawn at random; default all.")] = None,
+    samples: Annotated[
+        int, typer.Option(help="Sampled completions an item, beside the greedy one; 0: greedy alone.")
+    ] = 4,
+    max_new_tokens: Annotated[int, typer.Option(help="Where completions are cut off.")] = 256,
+    few_shot: Annotated[bool, typer.Option("--few-shot", help="Show four training examples first.")] = False,
+    columns: Annotated[str | None, typer.Option(help="prompt=question,answer=label for a file.")] = None,
+    template: Annotated[str | None, typer.Option(help='"plain" for models without a chat template.')] = None,
+    dtype: Annotated[str, typer.Option(help="auto, float32 or bfloat16")] = "auto",
+    runs: Runs = RUNS,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Score a model: accuracy (lenient and strict), pass@k, majority, format, length, truncation."""
+    from whit.recipes.pipeline import Site, start_artifact
+    from whit.recipes.recipe import Recipe
+    from whit.recipes.scoring import score
+
+    recipe = Recipe.make({
+        "name": "evaluate", "model": model, "task": {"name": task, "columns": columns} if columns else task,
+        "template": template, "dtype": dtype, "max_new_tokens": max_new_tokens, "stage": [{"kind": "sft"}],
+        "evaluate": {"items": items, "split": split},
+    })  # fmt: skip
+    start = start_artifact(recipe)
+    assert start is not None
+    view = StageView()
+    site = Site(runs, device=resolve_device(device), notify=view)
+    result = score(start, recipe, site, samples=samples, way="few_shot" if few_shot else "zero_shot")
+    view.ticker.clear()
+    if json:
+        as_json(result.model_dump())
+        return
+    for name, value in result.summary.items():
+        if isinstance(value, list):
+            say(f"{name:<20} {100 * value[0]:5.1f} % [{100 * value[1]:.1f}, {100 * value[2]:.1f}]")
+        else:
+            say(f"{name:<20} {value if not isinstance(value, float) else round(value, 1)}")
+    say(result.path)

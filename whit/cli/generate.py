@@ -1,0 +1,49 @@
+"""`whit generate MODEL`: completions of prompts, from arguments or standard input, one a line."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from whit.cli._options import Device, Json, resolve_device
+from whit.cli._show import as_json, say
+
+
+def generate(
+    model: Annotated[str, typer.Argument(help="A model directory, GGUF file or hub name.")],
+    prompts: Annotated[list[str] | None, typer.Argument(help="Prompts; none: one a line of standard input.")] = None,
+    samples: Annotated[int, typer.Option(help="Completions a prompt.")] = 1,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option()] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option()] = 256,
+    seed: Annotated[int, typer.Option()] = 0,
+    template: Annotated[str | None, typer.Option(help='"plain" for models without a chat template.')] = None,
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16")] = "bfloat16",
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Write completions of prompts, in the model's own chat template."""
+    from whit.core.types import Message
+    from whit.data.render import Renderer
+    from whit.generation.engine import Engine
+    from whit.generation.sampler import Sampling
+    from whit.models.load import load_policy, resolve_model
+
+    asked = prompts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    policy = load_policy(resolve_model(model), dtype=dtype, device=resolve_device(device))
+    renderer = Renderer(
+        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
+    )
+    engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)
+    sampling = Sampling(temperature=temperature, top_p=top_p, max_new_tokens=max_new_tokens)
+    ids = [renderer.prompt([Message("user", prompt)]) for prompt in asked]
+    groups = engine.generate(ids, sampling, num_samples=samples, seed=seed)
+    if json:
+        as_json([
+            {"prompt": p, "completions": [{"text": renderer.decode(c.ids), "finish": c.finish, "tokens": len(c.ids)} for c in g]}
+            for p, g in zip(asked, groups, strict=True)
+        ])  # fmt: skip
+        return
+    for group in groups:
+        for completion in group:
+            say(renderer.decode(completion.ids) + (" [cut off]" if completion.finish == "length" else ""))

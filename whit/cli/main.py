@@ -1,0 +1,48 @@
+"""The command `whit`: its commands, and the one place where errors become exit codes."""
+
+import os
+import sys
+
+import typer
+
+from whit.cli.chat import chat
+from whit.cli.demo import demo
+from whit.cli.doctor import doctor
+from whit.cli.evaluate import evaluate
+from whit.cli.export import export
+from whit.cli.generate import generate
+from whit.cli.inspect import inspect
+from whit.cli.parts import parts
+from whit.cli.plan import plan
+from whit.cli.run import run
+from whit.cli.runs import runs
+from whit.cli.study import study
+from whit.core.errors import WhitError
+
+app = typer.Typer(
+    name="whit",
+    help="Which training makes my small language model good at this task, and what will it cost?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, study, run, plan, evaluate, generate, chat, parts, runs, export, inspect, doctor):
+    app.command()(command)
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        app(standalone_mode=True)
+    except WhitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("\nStopped. What is finished is kept: run the same command again to go on.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

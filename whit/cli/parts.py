@@ -1,0 +1,49 @@
+"""`whit parts [KIND]`: the catalogue, read from the directories, the docstrings and the signatures."""
+
+from typing import Annotated
+
+import typer
+
+from whit.cli._options import Json
+from whit.cli._show import as_json, say
+
+
+def parts(
+    kind: Annotated[str | None, typer.Argument(help="objective, algorithm, task, ... or recipe")] = None,
+    json: Json = False,
+) -> None:
+    """List the parts of a kind with their settings, or the kinds."""
+    from whit.core.parts import PACKAGES, find, inputs, names, options, summary
+    from whit.recipes.recipe import library
+
+    if kind == "recipe":
+        from whit.core.settings import read_toml
+
+        recipes = {name: str(read_toml(path).get("about", "")) for name, path in library().items()}
+        if json:
+            as_json(recipes)
+            return
+        for name, about in recipes.items():
+            say(f"{name:<18} {about}")
+        return
+    if kind is None:
+        kinds = {kind: names(kind) for kind in PACKAGES} | {"recipe": list(library())}
+        if json:
+            as_json(kinds)
+            return
+        for name, members in kinds.items():
+            say(f"{name:<10} {', '.join(members) or '-'}")
+        return
+    found = {name: find(kind, name) for name in names(kind)}
+    if json:
+        as_json({
+            name: {"summary": summary(part), "inputs": inputs(part), "settings": {k: str(p) for k, p in options(part).items()}}
+            for name, part in found.items()
+        })  # fmt: skip
+        return
+    for name, part in found.items():
+        say(f"{name}({', '.join(inputs(part))})")
+        say(f"    {summary(part)}")
+        for option, parameter in options(part).items():
+            default = "needed" if parameter.default is parameter.empty else f"{parameter.default!r}"
+            say(f"    {option} = {default[:100]}")

@@ -1,0 +1,175 @@
+"""`whit study`: which training is best for this model, this task and this budget."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
+from whit.cli._show import Ticker, as_json, count, duration, note, say, size
+
+if TYPE_CHECKING:
+    from whit.study.jobs import Job
+    from whit.study.run import Outcome
+    from whit.study.study import Study
+
+
+def study(
+    file: Annotated[Path | None, typer.Argument(help="An edited study.toml to run, instead of the options.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model directory, GGUF file or hub name.")] = None,
+    task: Annotated[str | None, typer.Option(help="A task's name, or a CSV / JSONL / Parquet file.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Wall time that the whole study may take here.")] = None,
+    flops: Annotated[float | None, typer.Option(help="Ceiling of one pipeline, instead of hours.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="A model to distil from, or a file of its texts.")] = None,
+    seeds: Annotated[int, typer.Option(help="Training seeds of every pipeline; 5 or more for figures.")] = 3,
+    columns: Annotated[str | None, typer.Option(help="prompt=question,answer=label for a file.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Where completions are cut off.")] = None,
+    template: Annotated[str | None, typer.Option(help='"plain" for models without a chat template.')] = None,
+    workers: Annotated[int, typer.Option(help="Runs side by side; 0: one a core, as memory allows.")] = 0,
+    plan_only: Annotated[bool, typer.Option("--plan", help="Write study.toml, print the plan, and stop.")] = False,
+    runs: Runs = RUNS,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Train the pipelines that the data allows, compare them at equal cost, and export the best model."""
+    from whit.core.errors import UsageError
+    from whit.study.study import Study
+
+    device = resolve_device(device)
+    if file is not None:
+        chosen = Study.read(file)
+        directory = (
+            file.parent
+            if file.name == "study.toml" and file.parent.name.startswith("study-")
+            else runs / f"study-{file.stem}"
+        )
+    else:
+        if model is None or task is None or (hours is None) == (flops is None):
+            raise UsageError("give --model, --task and one of --hours and --flops; or the path of a study.toml.")
+        spec: str | dict[str, Any] = {"name": task, "columns": columns} if columns else task
+        asked = {
+            "model": model, "task": spec, "hours": hours, "flops": flops, "teacher": teacher, "seeds": seeds,
+            "max_new_tokens": max_new_tokens, "template": template,
+        }  # fmt: skip
+        directory = runs / _name(asked)
+        chosen = _planned(asked, directory, workers, device)
+    if plan_only:
+        say(str(directory / "study.toml"))
+        return
+    outcome = run_and_watch(chosen, directory, runs, workers, device)
+    show(outcome, json=json)
+
+
+def run_and_watch(study: "Study", directory: Path, runs: Path, workers: int, device: str) -> "Outcome":
+    """Run a study with a line for every run that ends and one that moves."""
+    from whit.recipes.machine import model_shape
+    from whit.study.jobs import plan_jobs
+    from whit.study.resources import choose_workers
+    from whit.study.run import is_recorded, run_study
+
+    jobs = plan_jobs(study)
+    shown = [job for job in jobs if job.kind != "prefix"]
+    finished = sum(is_recorded(job, directory, study) for job in shown)
+    if finished:
+        note(f"{finished} of {len(shown)} runs are finished; going on.")
+    watch = _Watch(len(shown), finished)
+    chosen = choose_workers(workers or study.workers, model_shape(study.start()), device)
+    outcome = run_study(study, directory, runs, workers=chosen, device=device, watch=watch)
+    watch.ticker.clear()
+    return outcome
+
+
+def show(outcome: "Outcome", *, json: bool = False) -> None:
+    """The leaderboard on stdout; the last line is the path of what was written."""
+    from whit.report.leaderboard import render
+
+    if json:
+        as_json(
+            {**outcome.leaderboard.to_plain(), "directory": str(outcome.directory), "exported": str(outcome.exported)}
+        )
+        return
+    say(render(outcome.leaderboard.to_plain()))
+    if outcome.exported:
+        say(f"best model: {outcome.exported}")
+    say(str(outcome.directory))
+
+
+class _Watch:
+    """Events of a study's jobs as lines."""
+
+    def __init__(self, total: int, finished: int) -> None:
+        import time
+
+        self.clock, self.total, self.finished, self.first = time.monotonic, total, finished, finished
+        self.started = time.monotonic()
+        self.ticker = Ticker()
+        self.now: dict[str, str] = {}
+
+    def __call__(self, job: "Job", event: dict[str, Any]) -> None:
+        elapsed = self.clock() - self.started
+        if event["event"] == "progress":
+            share = (
+                f"{100 * event['progress']:.0f} %"
+                if "progress" in event
+                else f"scoring, {count(event.get('new_tokens', 0))} tokens"
+            )
+            self.now[job.id] = f"{job.name} {job.seed}: {share}"
+            self.ticker.show(
+                f"{self.finished}/{self.total}  {'  '.join(list(self.now.values())[-3:])}  {self._left(elapsed)}"
+            )
+            return
+        self.now.pop(job.id, None)
+        if job.kind == "prefix":
+            if event["event"] == "failed":
+                self.ticker.clear()
+                note(f"{job.id}: {event['error']}")
+            return
+        self.finished += 1
+        self.ticker.clear()
+        seed = "" if job.kind == "arm" else f" seed {job.seed}"
+        if event["event"] == "failed":
+            note(f"[{self.finished}/{self.total}] {duration(elapsed):>7}  {job.name}{seed}: failed: {event['error']}")
+            return
+        estimate, low, high = event["accuracy"]
+        trouble = "" if event["outcome"] == "finished" else f"  {event['outcome'].upper()}"
+        note(
+            f"[{self.finished}/{self.total}] {duration(elapsed):>7}  {job.name + seed:<24} "
+            f"{100 * estimate:5.1f} % [{100 * low:.1f}, {100 * high:.1f}]{trouble}"
+        )
+
+    def _left(self, elapsed: float) -> str:
+        done = self.finished - self.first
+        return f"about {duration(elapsed / done * (self.total - self.finished))} left" if done else ""
+
+
+def _planned(asked: dict[str, Any], directory: Path, workers: int, device: str) -> "Study":
+    """The study of these options: the one that an earlier call planned, or a new one, printed."""
+    from whit.study.study import Study
+
+    if (directory / "study.toml").exists():
+        note(f"the plan in {directory / 'study.toml'} is kept; edit it, or delete it to plan again.")
+        return Study.read(directory / "study.toml")
+    from whit.study.planner import plan_study
+
+    planned = plan_study(asked, workers=workers, device=device)
+    from whit.study.grid import write_study
+
+    write_study(directory / "study.toml", planned.study)
+    for line in planned.notes:
+        note(line)
+    names = ", ".join(spec.name for spec in planned.study.pipeline)
+    note(f"pipelines: {names}; {planned.study.seeds} seeds; and {', '.join(planned.study.arms)}")
+    note(
+        f"each pipeline may spend {planned.study.flops:.3g} FLOPs; in all {planned.cost.flops:.3g} FLOPs, about "
+        f"{duration(planned.cost.seconds)} on {planned.workers} workers, {size(planned.cost.memory_bytes)} of memory"
+    )
+    note(f"plan: {directory / 'study.toml'}")
+    return planned.study
+
+
+def _name(asked: dict[str, Any]) -> str:
+    from whit.core.seeds import key64
+
+    task = asked["task"] if isinstance(asked["task"], str) else asked["task"]["name"]
+    stem = Path(task).name.partition(".")[0]
+    return f"study-{Path(asked['model']).name}-{stem}-{key64(asked) % 16**6:06x}"

@@ -1,0 +1,1 @@
+"""Layer 2: a trained model for other tools."""

@@ -1,0 +1,54 @@
+"""What the training loop and the engine ask of a model, whether its layers are ours or transformers'."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from whit.core.flops import Shape
+from whit.models.attention import Attention
+
+
+class Facts(Protocol):
+    """What is known of a model without its weights. raw: the content of its config.json."""
+
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def max_length(self) -> int: ...
+    @property
+    def raw(self) -> Mapping[str, Any]: ...
+
+
+class Head(NamedTuple):
+    """The output head: weight [V, D], the soft cap of the logits (0: none), bias [V]."""
+
+    weight: Tensor
+    softcap: float = 0.0
+    bias: Tensor | None = None
+
+
+class CausalLM(nn.Module):
+    """A causal language model on packed rows. Interface: a model defines `forward` and `head`.
+
+    recompute: gradient checkpointing, a layer at a time.
+    """
+
+    config: Facts
+    recompute: bool
+
+    def forward(self, tokens_L: Tensor, positions_L: Tensor, attention: Attention) -> Tensor:
+        """Hidden states [L, D] of the tokens at their positions (0 at the start of each document)."""
+        raise NotImplementedError
+
+    def head(self) -> Head:
+        """What turns a hidden state into logits."""
+        raise NotImplementedError
+
+    def logits(self, hidden_TD: Tensor) -> Tensor:
+        """Logits [T, V] in the dtype of the weights."""
+        weight_VD, cap, bias_V = self.head()
+        logits_TV = F.linear(hidden_TD, weight_VD, bias_V)
+        return torch.tanh(logits_TV / cap) * cap if cap else logits_TV

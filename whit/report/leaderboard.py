@@ -1,0 +1,47 @@
+"""A study's leaderboard as plain text of at most 80 columns, from `leaderboard.json`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+WIDTH = 80
+
+
+def render(board: Mapping[str, Any]) -> str:
+    """The table, then what a reader has to know to use it."""
+    rows = board["rows"]
+    width = min(18, max([8, *(len(row["name"]) for row in rows)]))
+    head = f"{'pipeline':<{width}} {'accuracy %':>19} {'against zero-shot':>22} {'greedy':>6} {'GFLOPs':>8}"
+    lines = [head, "-" * len(head)]
+    for row in rows:
+        mark = "*" if row["difference"] and row["difference"]["low"] > 0 else " "
+        lines.append(
+            f"{row['name'][:width]:<{width}} {_interval(row['accuracy']):>19} {_difference(row['difference']) + mark:>22} "
+            f"{100 * row['greedy']:>6.1f} {_cost(row):>8}"
+        )
+        troubled = {k: v for k, v in row["outcomes"].items() if k != "finished"}
+        if troubled:
+            counts = [f"{number} of {row['seeds']} {outcome}" for outcome, number in troubled.items()]
+            lines.append("  " + ", ".join(counts))
+    seeds = max((row["seeds"] for row in rows if row["is_trained"]), default=0)
+    lines += [
+        "",
+        f"{board['num_items']} test items x {board['num_samples']} samples, {seeds} seeds; 95 % intervals, clustered by group,",
+        "those of the differences simultaneous over the rows (* excludes zero).",
+    ]
+    if not board["complete"]:
+        lines.append("INCOMPLETE: not every run is finished; run the same command again to go on.")
+    return "\n".join(lines)
+
+
+def _interval(interval: Mapping[str, float]) -> str:
+    return f"{100 * interval['estimate']:.1f} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+
+
+def _difference(interval: Mapping[str, float] | None) -> str:
+    if interval is None:
+        return "-"
+    return f"{100 * interval['estimate']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
+
+
+def _cost(row: Mapping[str, Any]) -> str:
+    return f"{row['flops'] / 1e9:,.0f}" if row["is_trained"] else "-"

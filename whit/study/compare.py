@@ -1,0 +1,179 @@
+"""The leaderboard of a study: scores with intervals, and differences to the untrained model, paired by item.
+
+Only run directories are read, so a leaderboard can be made again at any time. The statistics are those of `stats.paired`:
+crossed random effects of items (by group) and seeds, simultaneous over the comparisons.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whit.core.errors import RunError
+from whit.core.types import Interval
+from whit.stats.intervals import seed_means
+from whit.stats.paired import compare_to_reference
+from whit.stats.passk import majority_at_k
+from whit.study.study import Study
+
+REFERENCE = "zero_shot"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pipeline or arm.
+
+    accuracy: mean over seeds, items and samples, under the frozen profile; difference: to the untrained model asked
+    zero-shot, simultaneous over the rows; None for that model itself, or where a row alone has too little data.
+    flops, seconds: of one run, mean over seeds; a shared prefix counts in full for every pipeline that uses it.
+    """
+
+    name: str
+    is_trained: bool
+    accuracy: Interval
+    difference: Interval | None
+    strict: float
+    greedy: float
+    format_rate: float
+    tokens: float
+    truncated: float
+    flops: float
+    seconds: float
+    seeds: int
+    outcomes: dict[str, int]
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the difference excludes zero, upwards."""
+        return self.difference is not None and self.difference.low > 0
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Rows, best first; best: the trained row with the highest mean, None when nothing was trained."""
+
+    rows: tuple[Row, ...]
+    best: str | None
+    best_run: str | None
+    num_items: int
+    num_samples: int
+    complete: bool
+
+    def to_plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare(study: Study, directory: Path) -> Leaderboard:
+    """The leaderboard of what is finished. Raises RunError when not even the untrained model is scored."""
+    arms = _read(directory / "arms", study.arms)
+    runs = {
+        (p.name, seed): record
+        for p in study.pipeline
+        for seed in range(study.seeds)
+        if (record := _read_one(directory / "runs" / f"{p.name}-seed{seed}" / "run.json")) is not None
+    }
+    if REFERENCE not in arms:
+        raise RunError(f"{directory}: the untrained model is not scored yet, so there is nothing to compare with.")
+    groups, scores = _matrices(study, arms, runs)
+    means = seed_means(scores, groups, fixed=set(arms))
+    family = compare_to_reference(scores, groups, REFERENCE, fixed=set(arms)) if len(scores) > 1 else ()
+    differences = {row.a: row.difference for row in family}
+    rows = [_arm_row(name, record, means[name], differences.get(name)) for name, record in arms.items()]
+    for spec in study.pipeline:
+        own = [record for (name, _), record in runs.items() if name == spec.name]
+        if own:
+            rows.append(_run_row(spec.name, own, means[spec.name], differences.get(spec.name)))
+    rows.sort(key=lambda row: -row.accuracy.estimate)
+    best = next((row.name for row in rows if row.is_trained), None)
+    best_run = None
+    if best is not None:
+        finalists = {seed: r for (name, seed), r in runs.items() if name == best}
+        best_run = f"{best}-seed{max(finalists, key=lambda seed: finalists[seed]['score']['accuracy'][0])}"
+    complete = len(arms) == len(study.arms) and len(runs) == len(study.pipeline) * study.seeds
+    return Leaderboard(tuple(rows), best, best_run, len(groups), study.evaluate.samples, complete)
+
+
+def _matrices(
+    study: Study, arms: dict[str, Any], runs: dict[tuple[str, int], Any]
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Per-item scores [S, I] of every row, items in one common order."""
+    items: dict[str, str] = {}
+    scores: dict[str, np.ndarray] = {}
+    for name, record in arms.items():
+        by_item = _by_item(Path(record["score_path"]), majority=8 if name == "majority@8" else None)
+        items = items or {key: group for key, (group, _) in by_item.items()}
+        scores[name] = _aligned(by_item, items, name)[None]
+    for spec in study.pipeline:
+        rows = [
+            _aligned(_by_item(Path(record["score_path"])), items, f"{name}-seed{seed}")
+            for (name, seed), record in runs.items()
+            if name == spec.name
+        ]
+        if rows:
+            scores[spec.name] = np.stack(rows)
+    return list(items.values()), scores
+
+
+def _by_item(path: Path, majority: int | None = None) -> dict[str, tuple[str, float]]:
+    """Group and score of every item: the mean over samples, or the expected credit of a vote."""
+    votes: dict[str, tuple[str, list[tuple[str | None, bool]]]] = {}
+    for line in (path / "completions.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        if not record["greedy"]:
+            votes.setdefault(record["id"], (record["group"], []))[1].append((record["answer"], record["correct"]))
+    if majority:
+        return {k: (g, majority_at_k([a for a, _ in v], [c for _, c in v], majority)) for k, (g, v) in votes.items()}
+    return {k: (g, sum(c for _, c in v) / len(v)) for k, (g, v) in votes.items()}
+
+
+def _aligned(by_item: dict[str, tuple[str, float]], items: dict[str, str], name: str) -> np.ndarray:
+    if by_item.keys() != items.keys():
+        missing = len(items.keys() - by_item.keys())
+        raise RunError(
+            f"{name} was scored on other items than the untrained model ({missing} are missing): not comparable."
+        )
+    return np.array([by_item[key][1] for key in items])
+
+
+def _arm_row(name: str, record: dict[str, Any], accuracy: Interval, difference: Interval | None) -> Row:
+    return Row(name=name, is_trained=False, accuracy=accuracy, difference=difference, flops=0.0, seconds=0.0, seeds=1,
+               outcomes={}, **_shown([record["score"]]))  # fmt: skip
+
+
+def _run_row(name: str, records: list[dict[str, Any]], accuracy: Interval, difference: Interval | None) -> Row:
+    outcomes = [record["outcome"] for record in records]
+    costs = [sum(stage["flops"] for stage in record["stages"]) for record in records]
+    seconds = [sum(stage["seconds"] for stage in record["stages"]) for record in records]
+    return Row(name=name, is_trained=True, accuracy=accuracy, difference=difference, flops=float(np.mean(costs)),
+               seconds=float(np.mean(seconds)), seeds=len(records),
+               outcomes={outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))},
+               **_shown([record["score"] for record in records]))  # fmt: skip
+
+
+def _shown(summaries: list[dict[str, Any]]) -> dict[str, float]:
+    def mean(key: str) -> float:
+        values = [summary[key] for summary in summaries if key in summary]
+        return float(np.mean([v[0] if isinstance(v, list) else v for v in values])) if values else float("nan")
+
+    return {
+        "strict": mean("strict"), "greedy": mean("greedy_accuracy"), "format_rate": mean("format_rate"),
+        "tokens": mean("tokens"), "truncated": mean("truncated"),
+    }  # fmt: skip
+
+
+def _read(directory: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    records = {name: _read_one(directory / f"{name}.json") for name in names}
+    return {name: record for name, record in records.items() if record is not None}
+
+
+def _read_one(path: Path) -> Any:
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise RunError(
+            f"{path} is damaged ({error}). Delete it and run the study again: finished stages are kept."
+        ) from error

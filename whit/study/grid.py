@@ -1,0 +1,140 @@
+"""Which pipelines a model, a task and a budget allow, and what they cost: the plan that `study.toml` writes down."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whit.core.errors import BudgetError
+from whit.core.flops import Shape, causal_pairs, decode_pairs, forward_flops, train_flops
+from whit.core.settings import read_toml
+from whit.recipes.machine import Rates
+from whit.recipes.recipe import library
+from whit.study.jobs import plan_jobs
+from whit.study.resources import run_memory
+from whit.study.study import Study
+
+OVERHEAD = 0.85  # share of the hours that is planned for: loading, starting and idle workers take the rest
+EVALUATION_FRAC = 0.35  # at most this share of the hours goes into scoring; fewer items are scored otherwise
+MIN_ITEMS = 100
+SAMPLING_FRAC = {
+    "rl": 0.3,
+    "kd": 0.1,
+    "sft": 0.0,
+    "pretrain": 0.0,
+}  # of a stage's operations, as seen on the micro world
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a study is expected to take. seconds: wall time with its workers."""
+
+    train_seconds: float
+    evaluate_seconds: float
+    seconds: float
+    memory_bytes: float
+    flops: float
+
+
+def choose_pipelines(*, has_rationales: bool, has_teacher: bool) -> tuple[list[dict[str, Any]], list[str]]:
+    """The library's pipelines that the data allows, and why the others are out."""
+    chosen, notes = [], []
+    for name, path in library().items():
+        tree = read_toml(path)
+        stages = tree["stage"]
+        if any(stage["kind"] == "pretrain" for stage in stages) or not tree.get("study", True):
+            continue
+        needs_rationales = any(
+            stage["kind"] == "sft" and stage.get("source", "rationales") == "rationales" for stage in stages
+        )
+        if any(stage["kind"] == "kd" for stage in stages) and not has_teacher:
+            notes.append(f"{name}: left out, there is no teacher (--teacher DIR, a GGUF file, or a file of its texts)")
+        elif needs_rationales and not has_rationales:
+            notes.append(f"{name}: left out, the task has no rationales")
+        elif name in ONLY_WITHOUT_RATIONALES and has_rationales:
+            notes.append(f"{name}: left out, the task has rationales to train on")
+        else:
+            chosen.append({"name": name, "stage": stages})
+    return chosen, notes
+
+
+ONLY_WITHOUT_RATIONALES = ("sft-answers", "sft-own", "sft-answers-rl")
+
+
+def unique_flops(study: Study) -> list[tuple[str, float]]:
+    """(kind, operations) of every stage that will be run once; shared prefixes count once."""
+    costs = []
+    for job in plan_jobs(study):
+        if job.kind == "arm":
+            continue
+        recipe = study.recipe(job.name, job.seed)
+        done = sum(1 for other in plan_jobs(study) if other.id in job.after for _ in range(other.depth))
+        for index in range(done, job.depth):
+            costs.append((recipe.stage[index].kind, recipe.shares[index] * study.flops))
+    return costs
+
+
+def estimate(study: Study, rates: Rates, shape: Shape, num_items: int, workers: int) -> Estimate:
+    """Wall time and memory of a study.
+
+    num_items: items that are scored. Completions are taken to be as long as the start model's: trained ones are mostly
+    shorter.
+    """
+    train = 0.0
+    for kind, flops in unique_flops(study):
+        sampling = SAMPLING_FRAC[kind]
+        train += flops * (sampling / rates.sample + (1 - sampling) / rates.train)
+    models = len(study.pipeline) * study.seeds + len(study.arms)
+    new = min(rates.own_tokens, study.max_new_tokens)
+    samples = study.evaluate.samples + 1
+    one = forward_flops(
+        shape,
+        num_items * (2 * rates.prompt_tokens + samples * new),
+        num_items * samples * new,
+        num_items * (2 * causal_pairs(rates.prompt_tokens) + samples * decode_pairs(rates.prompt_tokens, new)),
+    )
+    evaluation = models * one / rates.sample
+    memory = workers * run_memory(shape)
+    return Estimate(train, evaluation, (train + evaluation) / workers, memory, sum(f for _, f in unique_flops(study)))
+
+
+def fit_to_hours(
+    study: Study, rates: Rates, shape: Shape, num_items: int, workers: int, hours: float
+) -> tuple[Study, int]:
+    """The study with the ceiling and the number of items that fill the hours, and that number of items.
+
+    Raises BudgetError when scoring alone takes longer, or when what is left is less than a step.
+    """
+    available = hours * 3600 * OVERHEAD
+    items = num_items
+    evaluation = estimate(study, rates, shape, items, workers).evaluate_seconds / workers
+    if evaluation > EVALUATION_FRAC * available:
+        items = max(min(MIN_ITEMS, num_items), int(items * EVALUATION_FRAC * available / evaluation))
+        evaluation = estimate(study, rates, shape, items, workers).evaluate_seconds / workers
+    left = available - evaluation
+    smallest = smallest_step(shape, rates)
+    if left > 0:
+        unit = estimate(study, rates, shape, items, workers)
+        flops = study.flops * left / (unit.train_seconds / workers)
+        if flops * min(min(study.recipe(p.name, 0).shares) for p in study.pipeline) >= smallest:
+            return study.model_copy(update={"flops": float(f"{flops:.3g}")}), items
+    need = (
+        evaluation + estimate(study.model_copy(update={"flops": 30 * smallest}), rates, shape, items, workers).seconds
+    ) / OVERHEAD
+    raise BudgetError(
+        f"{hours:g} hours do not train {len(study.pipeline)} pipelines x {study.seeds} seeds on this machine: about "
+        f"{need / 3600:.1f} hours are needed. Raise --hours, take fewer --seeds, or a smaller model."
+    )
+
+
+def smallest_step(shape: Shape, rates: Rates) -> float:
+    """Operations of one step of 32 documents or rollouts, about."""
+    length = rates.prompt_tokens + rates.own_tokens
+    return 32 * train_flops(shape, length, rates.own_tokens, causal_pairs(length))
+
+
+def write_study(path: Path, study: Study) -> None:
+    """`study.toml`, to be read, edited and run again."""
+    from whit.core.rundir import write_beside
+    from whit.core.settings import to_plain, write_toml
+
+    write_beside(path, write_toml(to_plain(study)))

@@ -1,0 +1,81 @@
+"""From a model, a task and a budget to a study: measures the machine once and freezes operations."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whit.core.errors import BudgetError
+from whit.recipes.machine import Rates, measure_rates, model_shape, task_facts
+from whit.recipes.pipeline import Site
+from whit.study.grid import Estimate, choose_pipelines, estimate, fit_to_hours, smallest_step
+from whit.study.resources import choose_workers
+from whit.study.study import Study
+
+MAX_ITEMS = 500  # of the test split, by default: a standard error of about two points
+SHORT_ANSWER_TOKENS = 32
+DEFAULT_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A study and what it is expected to take. notes: what was found and what was left out, for the user."""
+
+    study: Study
+    cost: Estimate
+    rates: Rates
+    workers: int
+    notes: tuple[str, ...]
+
+
+def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu") -> Planned:
+    """asked: model, task, hours or flops, teacher, seeds, max_new_tokens, template, as the command line takes them.
+
+    Raises BudgetError when the hours are too few for the pipelines that the data allows.
+    """
+    import torch
+
+    base = {
+        key: asked.get(key) for key in ("model", "task", "teacher", "seeds", "template") if asked.get(key) is not None
+    }
+    draft = Study.make({**base, "flops": 1e12, "pipeline": [{"name": "sft", "stage": [{"kind": "sft"}]}]})
+    facts = task_facts(draft.start())
+    pipelines, left_out = choose_pipelines(
+        has_rationales=facts.has_rationales, has_teacher=asked.get("teacher") is not None
+    )
+    max_new_tokens = asked.get("max_new_tokens") or _completion_limit(
+        facts.completion_tokens, facts.has_rationales, facts.has_short_answers
+    )
+    study = Study.make(
+        {**base, "flops": 1e12, "pipeline": pipelines, "max_new_tokens": max_new_tokens, "notes": left_out}
+    )
+    shape = model_shape(study.start())
+    chosen = choose_workers(workers, shape, device)
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // chosen))
+    rates = measure_rates(study.start(), Site(Path("."), device=device))
+    items = min(facts.num_test, MAX_ITEMS)
+    if asked.get("hours"):
+        study, items = fit_to_hours(study, rates, shape, items, chosen, float(asked["hours"]))
+    else:
+        study = study.model_copy(update={"flops": float(asked["flops"])})
+        if study.flops * min(min(study.recipe(p.name, 0).shares) for p in study.pipeline) < smallest_step(shape, rates):
+            raise BudgetError(
+                f"--flops {study.flops:.3g} is too small: one step of this model on this task needs about "
+                f"{smallest_step(shape, rates):.3g}, and a stage gets a third of a pipeline's budget at least."
+            )
+    spec = study.evaluate.model_copy(update={"items": items})
+    study = study.model_copy(update={"evaluate": spec, "workers": chosen})
+    cost = estimate(study, rates, shape, items, chosen)
+    found = (
+        f"{facts.num_train:,} training, {facts.num_dev:,} dev and {facts.num_test:,} test examples; {items} are scored"
+    )
+    speed = f"one worker trains at {rates.train / 1e9:.0f} and samples at {rates.sample / 1e9:.0f} GFLOP/s here"
+    return Planned(study, cost, rates, chosen, (found, *facts.notes, speed, *left_out))
+
+
+def _completion_limit(gold_tokens: int, has_rationales: bool, has_short_answers: bool) -> int:
+    """Twice the longest gold completion when there are rationales; little for labels; room to reason otherwise."""
+    if has_short_answers:
+        return max(SHORT_ANSWER_TOKENS, 2 * gold_tokens)
+    return 2 * gold_tokens if has_rationales else DEFAULT_TOKENS

@@ -1,0 +1,93 @@
+"""A study from plan to leaderboard and exported model; run again, it goes on where it was."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whit.core.rundir import write_beside
+from whit.core.settings import write_toml
+from whit.core.types import Artifact
+from whit.recipes.export import export_model
+from whit.study.compare import Leaderboard, compare
+from whit.study.executors.local import Watch, run_jobs
+from whit.study.grid import write_study
+from whit.study.jobs import Job, plan_jobs, run_directory
+from whit.study.study import Study
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study leaves behind."""
+
+    leaderboard: Leaderboard
+    directory: Path
+    exported: Path | None
+
+
+def run_study(
+    study: Study, directory: Path, root: Path, *, workers: int, device: str = "cpu", watch: Watch | None = None
+) -> Outcome:
+    """Run what is not finished, write `leaderboard.json`, export the best run.
+
+    directory: where the study is recorded. root: holds the artifacts, shared between studies.
+    """
+    write_study(directory / "study.toml", study)
+    jobs = [job for job in plan_jobs(study) if not is_recorded(job, directory, study)]
+    jobs = [job for job in jobs if job.kind != "prefix" or job.id in _needed(jobs)]
+    if jobs:
+        known = {job.id for job in jobs}
+        jobs = [Job(j.id, j.kind, j.name, j.seed, j.depth, tuple(a for a in j.after if a in known)) for j in jobs]
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        run_jobs(
+            jobs, directory, root, workers=workers, threads=threads, device=device, watch=watch or (lambda *_: None)
+        )
+    board = compare(study, directory)
+    write_beside(directory / "leaderboard.json", json.dumps(board.to_plain(), indent=1))
+    exported = _export(study, directory, board) if board.best_run else None
+    return Outcome(board, directory, exported)
+
+
+def is_recorded(job: Job, directory: Path, study: Study) -> bool:
+    """Whether a job's result stands in the study's directory, made with these same settings."""
+    if job.kind == "arm":
+        record = directory / "arms" / f"{job.name}.json"
+        return record.exists() and Path(json.loads(record.read_text())["score_path"]).exists()
+    if job.kind == "prefix":
+        return False
+    run = run_directory(directory, job.name, job.seed)
+    if not (run / "run.json").exists():
+        return False
+    made = json.loads((run / "run.json").read_text())
+    same = (run / "recipe.toml").read_text() == write_toml(study.recipe(job.name, job.seed).resolved())
+    return same and Path(made["model"]).exists() and Path(made["score_path"]).exists()
+
+
+def _needed(jobs: list[Job]) -> set[str]:
+    """The prefix jobs that some unfinished run stands on, directly or through another prefix."""
+    by_id = {job.id: job for job in jobs}
+    wanted = {name for job in jobs if job.kind == "run" for name in job.after}
+    while True:
+        more = {name for w in wanted if w in by_id for name in by_id[w].after} - wanted
+        if not more:
+            return wanted
+        wanted |= more
+
+
+def _export(study: Study, directory: Path, board: Leaderboard) -> Path:
+    record = json.loads((directory / "runs" / str(board.best_run) / "run.json").read_text())
+    row = next(row for row in board.rows if row.name == board.best)
+    path = Path(record["model"])
+    facts = {
+        "title": f"{study.name}: {board.best_run}",
+        "about": f"The best seed of the best pipeline, `{board.best}`, of a whit study on `{_name(study.task)}`.",
+        "start model": Path(study.model).name,
+        "accuracy of the pipeline (mean over seeds)": row.accuracy.percent(),
+        "items": f"{board.num_items} x {board.num_samples} samples",
+    }
+    return export_model(Artifact(path, path.name.rpartition("-")[2]), directory / "exported", facts)
+
+
+def _name(task: Any) -> str:
+    return Path(str(task if isinstance(task, str) else task["name"])).name

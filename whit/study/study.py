@@ -1,0 +1,81 @@
+"""The schema of a study: pipelines x seeds at one ceiling of operations, with arms that train nothing."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from whit.core.errors import RecipeError
+from whit.core.settings import Frozen, override, parse_model, read_toml
+from whit.recipes.recipe import EvaluateSpec, Recipe, StageSpec
+
+Arm = Literal["zero_shot", "few_shot", "majority@8"]
+
+
+class PipelineSpec(Frozen):
+    """One pipeline of a study: a name and its stages."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    stage: tuple[StageSpec, ...] = Field(min_length=1)
+
+
+class Study(Frozen):
+    """What `study.toml` holds.
+
+    flops: the ceiling of every pipeline, all its stages together.
+    workers: runs at a time; 0 takes one a core, as many as memory holds.
+    """
+
+    name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    model: str
+    teacher: str | None = None
+    task: str | dict[str, Any]
+    flops: float = Field(gt=0)
+    seeds: int = Field(3, gt=0)
+    workers: int = Field(0, ge=0)
+    template: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    max_new_tokens: int = Field(256, gt=0)
+    evaluate: EvaluateSpec = EvaluateSpec()
+    arms: tuple[Arm, ...] = ("zero_shot", "few_shot", "majority@8")
+    notes: tuple[str, ...] = ()
+    pipeline: tuple[PipelineSpec, ...] = Field(min_length=1)
+
+    @classmethod
+    def read(cls, path: Path, overrides: Sequence[str] = ()) -> "Study":
+        """A study from its file, checked down to the settings of every stage of every pipeline."""
+        tree = read_toml(path)
+        for assignment in overrides:
+            override(tree, assignment)
+        return cls.make(tree)
+
+    @classmethod
+    def make(cls, tree: Mapping[str, Any]) -> "Study":
+        study = parse_model(cls, tree)
+        names = [spec.name for spec in study.pipeline]
+        for name in names:
+            if names.count(name) > 1:
+                raise RecipeError(f"pipeline: two pipelines are called '{name}'. Give each its own name.")
+        for spec in study.pipeline:
+            try:
+                study.recipe(spec.name, 0)
+            except RecipeError as error:
+                raise RecipeError(f"pipeline '{spec.name}': {error}") from None
+        return study
+
+    def recipe(self, pipeline: str, seed: int) -> Recipe:
+        """The recipe of one run."""
+        spec = next(spec for spec in self.pipeline if spec.name == pipeline)
+        return Recipe.make({**self._shared(), "name": f"{spec.name}-seed{seed}", "seed": seed, "stage": spec.stage})
+
+    def start(self) -> Recipe:
+        """A recipe that stands for the start model alone: what the untrained arms are scored with."""
+        return Recipe.make({**self._shared(), "name": "start", "stage": ({"kind": "sft"},)})
+
+    def _shared(self) -> dict[str, Any]:
+        return {
+            "model": self.model, "teacher": self.teacher, "task": self.task, "template": self.template,
+            "dtype": self.dtype, "max_new_tokens": self.max_new_tokens, "budget": {"flops": self.flops},
+            "evaluate": self.evaluate,
+        }  # fmt: skip

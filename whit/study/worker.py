@@ -1,0 +1,75 @@
+"""A long-lived worker process: reads jobs as JSON lines, does them, answers with JSON lines.
+
+`python -m whit.study.worker STUDY_DIRECTORY ARTIFACT_ROOT`. One worker holds one core's thread (or a device).
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from whit.core.errors import WhitError
+from whit.core.ledger import Ledger
+from whit.core.rundir import write_beside
+from whit.recipes.execute import execute
+from whit.recipes.pipeline import Site, run_pipeline, start_artifact
+from whit.recipes.scoring import score
+from whit.study.jobs import run_directory
+from whit.study.study import Study
+
+
+def do(job: dict[str, Any], study: Study, directory: Path, site: Site) -> dict[str, Any]:
+    """One job. Returns what the leaderboard's live view shows of it."""
+    if job["kind"] == "arm":
+        return _arm(job["name"], study, directory, site)
+    recipe = study.recipe(job["name"], job["seed"])
+    if job["kind"] == "prefix":
+        artifact = run_pipeline(recipe, site, job["depth"])[-1]
+        return {"flops": Ledger.from_plain(artifact.facts()["ledger"]).flops}
+    run = execute(recipe, site, run_directory(directory, job["name"], job["seed"]))
+    return {"outcome": run["outcome"], "accuracy": run["score"]["accuracy"], "error": run["error"]}
+
+
+def _arm(arm: str, study: Study, directory: Path, site: Site) -> dict[str, Any]:
+    recipe = study.start()
+    start = start_artifact(recipe)
+    assert start is not None
+    samples = max(8, study.evaluate.samples) if arm == "majority@8" else study.evaluate.samples
+    scored = score(start, recipe, site, samples=samples, way="few_shot" if arm == "few_shot" else "zero_shot")
+    record = {"name": arm, "score": scored.summary, "score_path": scored.path, "evaluation": scored.ledger}
+    write_beside(directory / "arms" / f"{arm}.json", json.dumps(record, indent=1))
+    return {"outcome": "finished", "accuracy": scored.summary["majority@8" if arm == "majority@8" else "accuracy"]}
+
+
+def main() -> None:
+    """Serve jobs until standard input ends."""
+    directory, root, device = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    answers = sys.stdout
+    sys.stdout = sys.stderr  # a library that prints must not break the protocol
+    study = Study.read(directory / "study.toml")
+    told = 0.0
+
+    def say(line: dict[str, Any]) -> None:
+        answers.write(json.dumps(line) + "\n")
+        answers.flush()
+
+    def notify(line: dict[str, Any]) -> None:
+        nonlocal told
+        if time.monotonic() - told > 0.5:
+            told = time.monotonic()
+            say({"event": "progress", **{k: v for k, v in line.items() if isinstance(v, str | int | float)}})
+
+    site = Site(root, device=device, notify=notify)
+    for text in sys.stdin:
+        job = json.loads(text)
+        try:
+            say({"event": "done", "id": job["id"], **do(job, study, directory, site)})
+        except WhitError as error:
+            say({"event": "failed", "id": job["id"], "error": str(error), "exit_code": error.exit_code})
+        except Exception as error:
+            say({"event": "failed", "id": job["id"], "error": f"{type(error).__name__}: {error}", "exit_code": 1})
+
+
+if __name__ == "__main__":
+    main()
