@@ -50,11 +50,11 @@ def reference(raw: dict[str, Any], attention: str = "sdpa", dtype: torch.dtype =
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.for_model(**raw)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=torch.float64).eval()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=torch.float64).eval()
         for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.2)
+            parameter.add_(torch.randn_like(parameter) * 0.2)
     return model.to(dtype)
 
 
@@ -65,3 +65,10 @@ def ours(raw: dict[str, Any], model: Any) -> Decoder:
     decoder = Decoder(config).to(next(model.parameters()).dtype)
     decoder.load_state_dict(model.state_dict())
     return decoder
+
+
+def tokenizer(texts: tuple[str, ...] = ("one two three", "4 + 5 = 9")) -> Any:
+    """A byte-level tokenizer of at most 300 ids, in Hugging Face's format."""
+    from whit.data.tokenizer import train_tokenizer
+
+    return train_tokenizer(texts, vocab_size=300, max_length=128)

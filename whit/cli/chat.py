@@ -10,8 +10,8 @@ from whit.cli._show import note, say
 
 def chat(
     model: Annotated[str, typer.Argument(help="A model directory, GGUF file or hub name.")],
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.6,
-    max_new_tokens: Annotated[int, typer.Option()] = 512,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.6,
+    max_new_tokens: Annotated[int, typer.Option(min=1)] = 512,
     template: Annotated[str | None, typer.Option(help='"plain" for models without a chat template.')] = None,
     device: Device = "auto",
 ) -> None:

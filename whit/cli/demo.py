@@ -15,9 +15,8 @@ def demo(runs: Runs = RUNS, json: Json = False) -> None:
     from whit.study.study import Study
 
     study = Study.read(Path(whit.__file__).parent / "assets" / "demo.toml")
-    note(
-        f"{len(study.pipeline)} pipelines x {study.seeds} seeds, {study.flops:.2g} FLOPs each, and three arms that train nothing."
-    )
+    runs_of = f"{len(study.pipeline)} pipelines x {study.seeds} seeds, {study.flops:.2g} FLOPs each"
+    note(f"{runs_of}, and three arms that train nothing.")
     outcome = run_and_watch(study, runs / "study-demo", runs, 0, "cpu")
     show(outcome, json=json)
     if json:

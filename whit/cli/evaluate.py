@@ -14,7 +14,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, dev, test or ood")] = "test",
     items: Annotated[int | None, typer.Option(help="Score so many items, drawn at random; default all.")] = None,
     samples: Annotated[
-        int, typer.Option(help="Sampled completions an item, beside the greedy one; 0: greedy alone.")
+        int, typer.Option(min=0, help="Sampled completions an item, beside the greedy one; 0: greedy alone.")
     ] = 4,
     max_new_tokens: Annotated[int, typer.Option(help="Where completions are cut off.")] = 256,
     few_shot: Annotated[bool, typer.Option("--few-shot", help="Show four training examples first.")] = False,
@@ -26,6 +26,7 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score a model: accuracy (lenient and strict), pass@k, majority, format, length, truncation."""
+    from whit.core.types import Interval
     from whit.recipes.pipeline import Site, start_artifact
     from whit.recipes.recipe import Recipe
     from whit.recipes.scoring import score
@@ -46,7 +47,7 @@ def evaluate(
         return
     for name, value in result.summary.items():
         if isinstance(value, list):
-            say(f"{name:<20} {100 * value[0]:5.1f} % [{100 * value[1]:.1f}, {100 * value[2]:.1f}]")
+            say(f"{name:<20} {Interval(*value).percent():>22}")
         else:
             say(f"{name:<20} {value if not isinstance(value, float) else round(value, 1)}")
     say(result.path)

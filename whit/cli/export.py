@@ -13,19 +13,19 @@ def export(
     to: Annotated[Path | None, typer.Option("--to", help="Where to write; default: `exported` inside the run.")] = None,
 ) -> None:
     """Write config.json, safetensors, the tokenizer and a card; transformers loads the result unchanged."""
-    import json
-
     from whit.core.errors import UsageError
+    from whit.core.files import read_record
     from whit.core.types import Artifact
     from whit.recipes.export import export_model
 
+    run_of = run
     if (run / "leaderboard.json").exists():
-        best = json.loads((run / "leaderboard.json").read_text())["best_run"]
+        best = read_record(run / "leaderboard.json")["best_run"]
+        if best is None:
+            raise UsageError(f"{run}: no run of this study is finished, so there is no best model. Run it again first.")
         run_of = run / "runs" / best
-    else:
-        run_of = run
     if (run_of / "run.json").exists():
-        model = Path(json.loads((run_of / "run.json").read_text())["model"])
+        model = Path(read_record(run_of / "run.json")["model"])
     elif (run_of / "artifact.json").exists():
         model = run_of
     else:

@@ -13,7 +13,7 @@ GREEN, DIM, RESET = "\x1b[32m", "\x1b[2m", "\x1b[0m"
 def inspect(
     recipe: Annotated[str, typer.Argument(help="A .toml file, or the name of a library recipe.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="name=value, such as model=DIR task=data.csv")] = None,
-    count: Annotated[int, typer.Option("--count", help="How many samples.")] = 3,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many samples.")] = 3,
 ) -> None:
     """Show what a recipe trains on, token by token: supervised tokens green, or between [[ ]] when piped."""
     from whit.recipes.preview import preview

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -31,11 +32,14 @@ for command in (demo, study, run, plan, evaluate, generate, chat, parts, runs, e
     app.command()(command)
 
 
-def main() -> None:
-    """Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
+
+    arguments: those of the process when None.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        app(standalone_mode=True)
+        app(arguments, standalone_mode=True)
     except WhitError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

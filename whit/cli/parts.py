@@ -1,6 +1,7 @@
 """`whit parts [KIND]`: the catalogue, read from the directories, the docstrings and the signatures."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -36,10 +37,7 @@ def parts(
         return
     found = {name: find(kind, name) for name in names(kind)}
     if json:
-        as_json({
-            name: {"summary": summary(part), "inputs": inputs(part), "settings": {k: str(p) for k, p in options(part).items()}}
-            for name, part in found.items()
-        })  # fmt: skip
+        as_json({name: _facts(part) for name, part in found.items()})
         return
     for name, part in found.items():
         say(f"{name}({', '.join(inputs(part))})")
@@ -47,3 +45,10 @@ def parts(
         for option, parameter in options(part).items():
             default = "needed" if parameter.default is parameter.empty else f"{parameter.default!r}"
             say(f"    {option} = {default[:100]}")
+
+
+def _facts(part: Callable[..., Any]) -> dict[str, Any]:
+    from whit.core.parts import inputs, options, summary
+
+    settings = {name: str(parameter) for name, parameter in options(part).items()}
+    return {"summary": summary(part), "inputs": inputs(part), "settings": settings}

@@ -33,6 +33,5 @@ def plan(
         say(f"{line['name']:<28} {line['flops']:9.3g} FLOPs  {duration(line['seconds'])}")
     for note in facts["notes"]:
         say(f"  {note}")
-    say(
-        f"in all {facts['flops']:.3g} FLOPs, about {duration(facts['seconds'])} here; peak memory {size(facts['memory_bytes'])}"
-    )
+    memory = size(facts["memory_bytes"])
+    say(f"in all {facts['flops']:.3g} FLOPs, about {duration(facts['seconds'])} here; peak memory {memory}")

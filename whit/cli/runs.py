@@ -19,20 +19,19 @@ def runs(
 ) -> None:
     """List the artifacts, or say why a key changed."""
     from whit.core.errors import UsageError
+    from whit.core.ledger import Ledger
     from whit.core.rundir import Store, differences
 
     artifacts = Store(runs / "artifacts").all()
     if action is None:
-        rows = [(a.key, a.facts()) for a in artifacts]
+        rows = {a.key: a.facts() for a in artifacts}
         if json:
-            as_json({key: facts for key, facts in rows})
+            as_json(rows)
             return
-        for key, facts in rows:
-            accounts = facts["ledger"]["accounts"].values()
-            flops, seconds = sum(a["flops"] for a in accounts), sum(a["seconds"] for a in accounts)
-            say(
-                f"{key}  {facts['facts']['stage']:<9} seed {facts['facts']['seed']}  {flops:9.3g} FLOPs  {duration(seconds)}"
-            )
+        for key, row in rows.items():
+            facts, ledger = row["facts"], Ledger.from_plain(row["ledger"])
+            cost = f"{ledger.flops:9.3g} FLOPs  {duration(ledger.seconds)}"
+            say(f"{key}  {facts['stage']:<9} seed {facts['seed']}  {cost}")
         say(f"{len(rows)} artifacts in {runs / 'artifacts'}")
         return
     if action != "why" or first is None:

@@ -31,6 +31,17 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """The JSON object that whit wrote to a file of its own. Raises RunError when it is damaged."""
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged ({error}). Delete it and run again: what is finished is kept.") from error
+    if not isinstance(record, dict):
+        raise RunError(f"{path} is damaged: it holds no JSON object. Delete it and run again.")
+    return record
+
+
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as JSONL (.jsonl or .jsonl.gz). The file appears whole or not at all, and equal rows give equal bytes.
 

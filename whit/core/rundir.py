@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import RunError
+from whit.core.errors import RunError, WhitError
 from whit.core.ledger import Ledger
 from whit.core.types import Artifact
 
@@ -104,19 +105,23 @@ class Store:
     def workplace(self, facts: Facts) -> Iterator[Path]:
         """The partial directory of a key, locked: a second process that wants the same artifact waits here."""
         partial = self.root / f"{facts.stage}-{facts.key()}.partial"
-        partial.mkdir(parents=True, exist_ok=True)
-        with (self.root / f".{facts.key()}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            partial.mkdir(parents=True, exist_ok=True)
+        with saving(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = _locked(self.root / f".{facts.key()}.lock")
+        with lock:
             try:
+                with saving(partial):
+                    partial.mkdir(exist_ok=True)
                 yield partial
             finally:
                 with suppress(OSError):
-                    os.unlink(lock.name)
+                    partial.rmdir()  # only when nothing was put into it
+                os.unlink(lock.name)
 
     def seal(self, partial: Path, record: Mapping[str, Any]) -> Artifact:
         """Write the record and rename: from here on the artifact exists."""
-        shutil.rmtree(partial / "checkpoint", ignore_errors=True)
+        for checkpoint in partial.glob("checkpoint*"):
+            shutil.rmtree(checkpoint, ignore_errors=True)
         with saving(partial):
             (partial / "artifact.json").write_text(json.dumps(record, indent=1, sort_keys=True, default=str))
             final = partial.with_suffix("")
@@ -131,11 +136,26 @@ def saving(where: Path) -> Iterator[None]:
     """Turns an operating-system error while writing (disk full, no permission) into one that says what to do."""
     try:
         yield
-    except OSError as error:
+    except Exception as error:
+        # safetensors and tokenizers wrap what the system says in errors of their own: "... (os error 28)"
+        if isinstance(error, WhitError) or not (isinstance(error, OSError) or "os error" in str(error)):
+            raise
+        reason = getattr(error, "strerror", None) or error
         raise RunError(
-            f"could not write under {where}: {error.strerror or error}. What was finished before is kept: "
+            f"could not write under {where}: {reason}. What was finished before is kept: "
             "make room or choose another directory (--runs DIR), then run the same command again."
         ) from error
+
+
+def _locked(path: Path) -> TextIOWrapper:
+    """The file, open and locked. Whoever had the lock before removes the file, so what was locked may be gone."""
+    while True:
+        lock = path.open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return lock
+        lock.close()
 
 
 def write_beside(path: Path, text: str) -> None:

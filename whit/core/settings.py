@@ -1,6 +1,7 @@
 """TOML to frozen pydantic models and back, with the dotted path and a 'did you mean' in every error."""
 
 import inspect
+import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -30,6 +31,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(
             f"there is no file {path}. Give the path of a recipe, or a name that `whit parts recipe` lists."
         ) from None
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror}. Give the path of a .toml file.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
 
@@ -150,10 +153,11 @@ def _toml_lines(table: Mapping[str, Any], prefix: str) -> list[str]:
     lines, deeper = [], []
     for key, value in table.items():
         if isinstance(value, dict) and value:
-            deeper += ["", f"[{prefix}{key}]", *_toml_lines(value, f"{prefix}{key}.")]
+            path = f"{prefix}{_toml_key(key)}"
+            deeper += ["", f"[{path}]", *_toml_lines(value, f"{path}.")]
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value) and not prefix:
             for item in value:
-                deeper += ["", f"[[{key}]]", *_toml_flat(item)]
+                deeper += ["", f"[[{_toml_key(key)}]]", *_toml_flat(item)]
         else:
             lines.append(f"{_toml_key(key)} = {_toml_value(value)}")
     return lines + deeper
@@ -176,12 +180,4 @@ def _toml_value(value: Any) -> str:
         return "[" + ", ".join(map(_toml_value, value)) + "]"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items()) + " }"
-    escaped = (
-        str(value)
-        .replace("\\", "\\\\")
-        .replace('"', '\\"')
-        .replace("\n", "\\n")
-        .replace("\t", "\\t")
-        .replace("\r", "\\r")
-    )
-    return f'"{escaped}"'
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's escapes are TOML's

@@ -1,10 +1,11 @@
 """The plain data that flows through whit: examples in, completions and verdicts out, artifacts at rest."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from whit.core.files import read_record
 
 Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "dev", "test", "ood"]
@@ -138,10 +139,7 @@ class Artifact:
     def facts(self) -> dict[str, Any]:
         """What `artifact.json` records: stage, settings, inputs, ledger, outcome; {} for a plain model directory."""
         record = self.path / "artifact.json"
-        if not record.exists():
-            return {}
-        facts: dict[str, Any] = json.loads(record.read_text())
-        return facts
+        return read_record(record) if record.exists() else {}
 
 
 def join_ids(segments: Sequence[Segment]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from whit.core.types import Message
 from whit.data.batch import Document
 
 PLAIN = (
-    "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}"
+    "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ 'Answer: ' + m['content'] + eos_token + '\n' }}"
     "{% else %}{{ ('Question: ' if m['role'] == 'user' else '') + m['content'] + '\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Answer:' }}{% endif %}"
 )
@@ -59,8 +59,17 @@ class Renderer:
         return [*self._encode(self._lead + text), self.end_of_turn]
 
     def document(self, messages: Sequence[Message], completion: str) -> Document:
-        """Prompt and completion; every token of the completion and its end-of-turn is supervised."""
+        """Prompt and completion; every token of the completion and its end-of-turn is supervised.
+
+        Raises TemplateError when they do not fit the model's context.
+        """
         prompt, answer = self.prompt(messages), self.completion(completion)
+        if len(prompt) + len(answer) > self.max_length:
+            raise TemplateError(
+                f"a prompt with its completion has {len(prompt) + len(answer)} tokens and the model's context holds "
+                f"{self.max_length}: '{messages[-1].content[:60]}...'. Shorten or leave out this example, or use a model "
+                "with a longer context."
+            )
         return Document(ids=prompt + answer, spans=((len(prompt), len(prompt) + len(answer)),))
 
     def decode(self, ids: Sequence[int]) -> str:

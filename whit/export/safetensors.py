@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import UsageError
+from whit.core.errors import ModelError, UsageError
 from whit.core.rundir import saving, write_beside
 from whit.core.types import Artifact
 
@@ -17,6 +17,8 @@ def safetensors(artifact: Artifact, target: Path, *, card: Mapping[str, Any] | N
 
     Raises UsageError when the target exists and holds something else than an earlier export.
     """
+    if not (artifact.path / "config.json").exists():
+        raise ModelError(f"{artifact.path} holds no model. Was it deleted? Run again to make it.")
     if target.exists() and any(target.iterdir()) and not (target / "config.json").exists():
         raise UsageError(f"{target} exists and is not a model directory. Choose another target.")
     with saving(target):

@@ -74,6 +74,8 @@ class Engine:
         notify: told the number of new tokens as they come.
         Raises TemplateError for an empty prompt, or one as long as the model's context.
         """
+        assert sampling.max_new_tokens > 0, "0 stands for the recipe's limit: see Sampling.within"
+        assert self.decode or not sampling.stop, "stop strings need `decode`"
         self._check(prompts)
         names = [str(i) for i in range(len(prompts))] if keys is None else keys
         sequences = [
@@ -93,11 +95,13 @@ class Engine:
                 batch = [waiting.popleft() for _ in range(min(len(waiting), rows - len(active)))]
                 self._admit(batch, prompts, cache, len(active), sampling)
                 active += batch
+                num_new = len(batch)
             else:
                 self._advance(active, cache, sampling)
+                num_new = len(active)
             active = self._retire(active, cache, sampling, limit)
             if notify:
-                notify(len(active))
+                notify(num_new)
         return [[self._completion(sequence) for sequence in group] for group in sequences]
 
     def flops(self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[Completion]]) -> tuple[float, int]:
@@ -106,7 +110,7 @@ class Engine:
         pairs = 0.0
         for prompt, group in zip(prompts, completions, strict=True):
             tokens += len(prompt)
-            scored += len(group)
+            scored += 1  # the samples of a prompt draw their first token from one row
             pairs += len(prompt) * (len(prompt) + 1) / 2
             for completion in group:
                 new = len(completion.ids) - 1  # the last token is never fed back

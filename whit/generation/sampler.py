@@ -55,10 +55,10 @@ def uniforms(keys_B: np.ndarray, positions_B: np.ndarray) -> Tensor:
 def choose(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Token ids [B] and their log-probabilities [B].
 
-    The log-probability is under softmax(logits / temperature) before top-p and top-k, in float32; a greedy token's is
-    under temperature 1.
+    The log-probability is under softmax(logits / temperature) before top-p and top-k, in float32 at least; a greedy
+    token's is under temperature 1.
     """
-    logits_BV = logits_BV.float()
+    logits_BV = logits_BV.to(torch.promote_types(logits_BV.dtype, torch.float32))
     if sampling.is_greedy:
         ids_B = logits_BV.argmax(-1)
         return ids_B, logits_BV.gather(-1, ids_B[:, None])[:, 0] - logits_BV.logsumexp(-1)

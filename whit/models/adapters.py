@@ -27,18 +27,18 @@ class Lora(Frozen):
     """Adapters of rank `rank`, scaled by alpha / rank. targets: names of the linear layers that get one."""
 
     rank: int = Field(16, gt=0)
-    alpha: float = Field(32, gt=0)
+    alpha: int = Field(32, gt=0)
     dropout: float = Field(0.0, ge=0, lt=1)
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def add_lora(decoder: CausalLM, lora: Lora, seed: int) -> None:
-    """Put adapters into a model, in float32, and freeze the rest; at first they change nothing.
+    """Put adapters into a model, in its dtype, and freeze the rest; at first they change nothing.
 
     Raises RecipeError when the model has no layer of a target's name, ModelError when PEFT is not installed.
     """
     peft, root = _peft(), _root(decoder)
-    _check_targets(root, lora)
+    _check_targets(decoder, lora)
     with torch.random.fork_rng(devices=[]):
         peft.inject_adapter_in_model(_config(lora), root, adapter_name=NAME)
     generator = torch.Generator().manual_seed(key64(seed, "lora") % 2**63)
@@ -125,12 +125,14 @@ def _config(lora: Lora, base: str | None = None) -> Any:
     )  # fmt: skip
 
 
-def _check_targets(root: nn.Module, lora: Lora) -> None:
-    linear = {name.rpartition(".")[2] for name, module in root.named_modules() if _is_linear(module)} - {"lm_head"}
+def _check_targets(decoder: CausalLM, lora: Lora) -> None:
+    head = decoder.head().weight
+    linear = {
+        name.rpartition(".")[2]
+        for name, module in decoder.named_modules()
+        # Conv1D is GPT-2's linear layer, stored transposed.
+        if (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D") and module.weight is not head
+    }
     for target in lora.targets:
         if target not in linear:
             raise RecipeError(f"lora.targets: the model has no linear layer '{target}'.{did_you_mean(target, linear)}")
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"  # GPT-2's linear layer, transposed

@@ -47,6 +47,7 @@ class Policy:
 
     def save(self, directory: Path, dtype: torch.dtype | None = None) -> None:
         """Write a directory that transformers loads unchanged."""
+        assert not any("lora_" in name for name, _ in self.decoder.named_parameters()), "merge_lora comes first"
         if isinstance(self.decoder, HubDecoder):
             self.decoder.save(directory, dtype)
         else:
@@ -100,11 +101,7 @@ def read_config(path: Path) -> dict[str, Any]:
     file = path / "config.json"
     if not file.exists():
         raise ModelError(f"{path} holds no config.json: it is not a model directory.")
-    try:
-        config: dict[str, Any] = json.loads(file.read_text())
-    except ValueError as error:
-        raise ModelError(f"{file} is not valid JSON: {error}") from error
-    return config
+    return _read_json(file)
 
 
 def load_decoder(path: Path, config: DecoderConfig, *, dtype: str = "float32", device: str = "cpu") -> Decoder:
@@ -170,14 +167,14 @@ def generation_stops(path: Path) -> tuple[int, ...]:
     file = path / "generation_config.json"
     if not file.exists():
         return ()
-    stops = json.loads(file.read_text()).get("eos_token_id") or []
+    stops = _read_json(file).get("eos_token_id") or []
     return tuple(stops) if isinstance(stops, list) else (int(stops),)
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
     index = path / "model.safetensors.index.json"
     if index.exists():
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        names = sorted(set(_read_json(index).get("weight_map", {}).values()))
     else:
         names = ["model.safetensors"]
     tensors: dict[str, torch.Tensor] = {}
@@ -194,6 +191,16 @@ def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{file} is damaged or cut short ({error}). Copy or download it again.") from error
     return tensors
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text())
+    except ValueError as error:
+        raise ModelError(f"{file} is not valid JSON ({error}). Copy or download it again.") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{file} holds no JSON object. Copy or download it again.")
+    return values
 
 
 def _homes() -> list[Path]:

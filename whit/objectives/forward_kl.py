@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from whit.objectives._logspace import log_probabilities
 from whit.objectives._types import PerToken
 
 
@@ -10,6 +11,6 @@ def forward_kl(logits_TV: Tensor, teacher_logits_TV: Tensor, *, temperature: flo
 
     temperature: softens both; the loss is multiplied by its square, which keeps the size of the gradient.
     """
-    student_TV = (logits_TV.float() / temperature).log_softmax(-1)
-    teacher_TV = (teacher_logits_TV.float() / temperature).log_softmax(-1)
+    student_TV = log_probabilities(logits_TV, temperature)
+    teacher_TV = log_probabilities(teacher_logits_TV, temperature)
     return temperature**2 * (teacher_TV.exp() * (teacher_TV - student_TV)).sum(-1)

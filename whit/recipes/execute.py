@@ -13,36 +13,38 @@ from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.core.settings import write_toml
 from whit.core.types import Artifact
-from whit.recipes.pipeline import Site, run_pipeline, start_artifact
+from whit.recipes.pipeline import Site, fingerprint, run_pipeline
 from whit.recipes.recipe import Recipe
 from whit.recipes.scoring import score
 
 
-def execute(recipe: Recipe, site: Site, directory: Path) -> dict[str, Any]:
+def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -> dict[str, Any]:
     """Train, score and record. Returns what `run.json` holds.
 
     outcome: "finished"; "collapsed" when a stage stopped at a loss that was not finite; "failed" when one raised.
     A failed or collapsed run keeps the score of its last artifact: the start model's when there is none.
+    failure: what ended an earlier attempt, such as a worker that died: it is recorded, and nothing is trained.
     Errors of usage are not outcomes: they are raised.
     """
     write_beside(directory / "recipe.toml", write_toml(recipe.resolved()))
     artifacts: list[Artifact] = []
-    outcome, error = "finished", ""
+    outcome, error = "failed" if failure else "finished", failure
     try:
-        artifacts = run_pipeline(recipe, site)
+        artifacts = run_pipeline(recipe, site, only_found=bool(failure))
     except UsageError:
         raise
-    except (WhitError, RuntimeError, MemoryError) as failure:
-        outcome, error = "failed", f"{type(failure).__name__}: {failure}"
+    except Exception as problem:  # a part may be anybody's code
+        outcome = "failed"
+        error = str(problem) if isinstance(problem, WhitError) else f"{type(problem).__name__}: {problem}"
         write_beside(directory / "traceback.txt", traceback.format_exc())
-        artifacts = _finished(recipe, site)
+        artifacts = run_pipeline(recipe, site, only_found=True)
     records = [artifact.facts() for artifact in artifacts if artifact.facts()]
     collapses = [record["outcome"]["collapsed"] for record in records if record["outcome"].get("collapsed")]
     if collapses and outcome == "finished":
         outcome, error = "collapsed", collapses[0]
-    scored = score(artifacts[-1], recipe, site) if recipe.task is not None else None
+    scored = score(artifacts[-1], recipe, site) if recipe.task is not None and artifacts else None
     run = {
-        "name": recipe.name, "seed": recipe.seed, "outcome": outcome, "error": error,
+        "name": recipe.name, "fingerprint": fingerprint(recipe), "seed": recipe.seed, "outcome": outcome, "error": error,
         "model": str(artifacts[-1].path) if artifacts else "",
         "stages": [_stage(artifact) for artifact in artifacts if artifact.facts()],
         "score": scored.summary if scored else None, "score_path": scored.path if scored else "",
@@ -50,17 +52,6 @@ def execute(recipe: Recipe, site: Site, directory: Path) -> dict[str, Any]:
     }  # fmt: skip
     write_beside(directory / "run.json", json.dumps(run, indent=1))
     return run
-
-
-def _finished(recipe: Recipe, site: Site) -> list[Artifact]:
-    """The artifacts that a failed pipeline has: its longest finished prefix."""
-    for depth in range(len(recipe.stage) - 1, 0, -1):
-        try:
-            return run_pipeline(recipe, site, depth)
-        except (WhitError, RuntimeError, MemoryError):
-            continue
-    start = start_artifact(recipe)
-    return [start] if start else []
 
 
 def _stage(artifact: Artifact) -> dict[str, Any]:

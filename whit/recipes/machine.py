@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 
-from whit.core.answers import completion_text
-from whit.core.errors import ModelError
 from whit.core.flops import Shape
-from whit.models.config import parse_config
-from whit.models.load import load_tokenizer, read_config
 from whit.recipes.pipeline import Site, resolve_dtype, start_artifact
-from whit.recipes.recipe import Recipe
-from whit.stages._probe import Rates, has_fast_bfloat16, probe
+from whit.recipes.recipe import Budget, Recipe
+from whit.stages import _model
+from whit.stages._preview import longest_completion
+from whit.stages._probe import Rates, peak_rate, probe
 from whit.stages._task import load_task
 
-__all__ = ["Rates", "TaskFacts", "measure_rates", "model_shape", "peak_rate", "task_facts"]
+__all__ = ["Rates", "TaskFacts", "freeze_budget", "measure_rates", "model_shape", "peak_rate", "task_facts"]
 
 
 @dataclass(frozen=True)
@@ -38,23 +36,18 @@ def task_facts(recipe: Recipe) -> TaskFacts:
     first = task.take("train")[:500]
     start = start_artifact(recipe)
     assert start is not None
-    encode = load_tokenizer(start.path)
     return TaskFacts(
         num_train=len(splits["train"]), num_dev=len(splits["dev"]), num_test=len(splits["test"]),
         has_rationales=task.has_rationales, notes=task.notes,
         has_short_answers=all(e.answer_format == "plain" and not e.rationale for e in first),
-        completion_tokens=max(len(encode(completion_text(e))["input_ids"]) for e in first),
+        completion_tokens=longest_completion(start.path, first),
     )  # fmt: skip
 
 
 def model_shape(recipe: Recipe) -> Shape:
     """Sizes of the start model, from its config alone."""
-    start = start_artifact(recipe)
-    assert start is not None
-    config = parse_config(read_config(start.path))
-    if config is None:
-        raise ModelError(f"{start.path}: its sizes cannot be read from config.json.")
-    return config.shape
+    assert recipe.model is not None
+    return _model.model_shape(recipe.model)
 
 
 def measure_rates(recipe: Recipe, site: Site) -> Rates:
@@ -67,21 +60,9 @@ def measure_rates(recipe: Recipe, site: Site) -> Rates:
     )  # fmt: skip
 
 
-def peak_rate(width: int) -> float:
-    """FLOPs a second of matrix products of this width, with one thread, in the dtype that training would use."""
-    import time
-
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        dtype = torch.bfloat16 if has_fast_bfloat16() else torch.float32
-        a, b = torch.randn(1024, width, dtype=dtype), torch.randn(width, 4 * width, dtype=dtype)
-        started, rounds = time.perf_counter(), 0
-        while time.perf_counter() - started < 0.3:
-            a @ b
-            rounds += 1
-        return rounds * 8 * 1024 * width * width / (time.perf_counter() - started)
-    finally:
-        torch.set_num_threads(threads)
+def freeze_budget(recipe: Recipe, site: Site) -> Recipe:
+    """The recipe with its hours as operations, by rates measured here; unchanged when it names operations or no hours."""
+    if recipe.budget.hours is None or recipe.budget.flops is not None:
+        return recipe
+    flops = recipe.budget.hours * 3600 * measure_rates(recipe, site).train
+    return recipe.model_copy(update={"budget": Budget(flops=float(f"{flops:.3g}"))})

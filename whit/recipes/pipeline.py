@@ -5,17 +5,21 @@ The content key of a stage covers its settings, its inputs, the seed, the code t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import RecipeError
+from whit.core.errors import BudgetError, RecipeError
 from whit.core.ledger import Ledger
-from whit.core.parts import find
+from whit.core.parts import find, names
 from whit.core.rundir import Facts, Notify, Run, Store, code_digest, digest_of, silent
-from whit.core.settings import all_settings, check_settings, to_plain
+from whit.core.seeds import key64
+from whit.core.settings import all_settings, check_settings, to_plain, write_toml
 from whit.core.types import Artifact
 from whit.recipes.recipe import Recipe, StageSpec
+from whit.stages._model import model_artifact
 from whit.stages._probe import has_fast_bfloat16
+from whit.stages._task import is_file, normalise, task_digest
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,16 @@ class Site:
         return Store(self.root / "artifacts")
 
 
-def run_pipeline(recipe: Recipe, site: Site, depth: int | None = None) -> list[Artifact]:
+def run_pipeline(recipe: Recipe, site: Site, depth: int | None = None, *, only_found: bool = False) -> list[Artifact]:
     """Run the first `depth` stages (all for None); the start model comes first in the list.
 
     What a stage leaves of its budget passes on to the next. Running again finds what is finished.
+    only_found: run nothing; the list ends before the first stage that is not finished.
+    Raises RecipeError when a stage needs a task or teacher that is not there, BudgetError when nothing ends a stage.
     """
+    _check_runs(recipe)
     artifacts: list[Artifact] = []
+    artifact: Artifact | None
     start = start_artifact(recipe)
     if start is not None:
         artifacts.append(start)
@@ -46,7 +54,13 @@ def run_pipeline(recipe: Recipe, site: Site, depth: int | None = None) -> list[A
         if depth is not None and number > depth:
             break
         limit = None if recipe.budget.flops is None else recipe.budget.flops * share + left
-        artifact = run_stage(recipe, number, stage, artifacts[-1] if artifacts else None, limit, site)
+        before = artifacts[-1] if artifacts else None
+        if only_found:
+            artifact = site.store.find(stage_facts(recipe, number, stage, before, limit, site.device).key())
+        else:
+            artifact = run_stage(recipe, number, stage, before, limit, site)
+        if artifact is None:
+            break
         if limit is not None:
             left = max(0.0, limit - Ledger.from_plain(artifact.facts()["ledger"]).flops)
         artifacts.append(artifact)
@@ -82,21 +96,16 @@ def stage_facts(
     recipe: Recipe, number: int, stage: StageSpec, start: Artifact | None, limit: float | None, device: str
 ) -> Facts:
     """Everything that the stage's artifact depends on."""
-    import torch
-
-    from whit.stages._task import task_digest
-
     settings = to_plain(all_settings(find("stage", stage.kind), stage.settings, f"stage.{number}"))
     settings |= {"task": recipe.task, "template": recipe.template, "max_new_tokens": recipe.max_new_tokens}
     inputs = {"start": start.key if start else "", "task": task_digest(recipe.task) if recipe.task else ""}
     if recipe.teacher and stage.kind == "kd":
-        inputs["teacher"] = model_key(recipe.teacher)
-    modules = [f"whit.stages.{stage.kind}", *part_modules(recipe.task, "tasks")]
-    modules += part_modules(stage.settings.get("algorithm"), "algorithms")
-    modules += part_modules(stage.settings.get("reward"), "rewards")
+        inputs["teacher"] = teacher_key(recipe.teacher)
+    modules = part_modules(stage.kind, "stages") + task_modules(recipe.task)
+    modules += part_modules(settings.get("algorithm"), "algorithms") + part_modules(settings.get("reward"), "rewards")
     return Facts(
         stage=stage.kind, settings=settings, inputs=inputs, seed=recipe.seed, limit_flops=limit,
-        code=code_digest(modules), dtype=resolve_dtype(recipe, device), device=device, torch=torch.__version__,
+        code=code_digest(modules), dtype=resolve_dtype(recipe, device), device=device, torch=version("torch"),
     )  # fmt: skip
 
 
@@ -108,20 +117,28 @@ def start_artifact(recipe: Recipe) -> Artifact | None:
         raise RecipeError(
             "model: this setting is needed and was not given. Add model=DIR (a model directory or hub name)."
         )
-    from whit.models.load import resolve_model
-
-    path = resolve_model(recipe.model)
-    return Artifact(path, digest_of(path))
+    return model_artifact(recipe.model)
 
 
-def model_key(name: str) -> str:
+def fingerprint(recipe: Recipe) -> str:
+    """A hash of what decides how a run ends, the machine apart: settings, start model, teacher, data and code."""
+    start = start_artifact(recipe)
+    modules = [module for stage in recipe.stage for module in part_modules(stage.kind, "stages")]
+    facts = {
+        "recipe": write_toml(recipe.resolved()), "start": start.key if start else "",
+        "teacher": teacher_key(recipe.teacher) if recipe.teacher and recipe.needs_teacher else "",
+        "task": task_digest(recipe.task) if recipe.task else "",
+        "code": code_digest(["whit.stages._score", *modules, *task_modules(recipe.task)]),
+    }  # fmt: skip
+    return f"{key64(*facts.items()):016x}"
+
+
+def teacher_key(name: str) -> str:
     """The content key of a teacher: a model's, or that of a file of texts."""
     path = Path(name)
     if path.is_file() and path.suffix != ".gguf":
         return digest_of(path)
-    from whit.models.load import resolve_model
-
-    return digest_of(resolve_model(name))
+    return model_artifact(name).key
 
 
 def resolve_dtype(recipe: Recipe, device: str) -> str:
@@ -137,6 +154,34 @@ def part_modules(spec: Any, package: str) -> list[str]:
     if not isinstance(name, str):
         return []
     if ":" in name:
-        where = name.rpartition(":")[0]
-        return [where] if where.endswith(".py") else []
+        return [name.rpartition(":")[0]]
     return [f"whit.{package}.{name}"]
+
+
+def task_modules(task: str | Mapping[str, Any] | None) -> list[str]:
+    """The modules of a task and of the verifiers, which examples name: any of them may judge."""
+    if task is None:
+        return []
+    modules = [] if is_file(task) else part_modules(task, "tasks")
+    modules += part_modules(normalise(task).get("verifier"), "verifiers")
+    return modules + [f"whit.verifiers.{name}" for name in names("verifier")]
+
+
+def _check_runs(recipe: Recipe) -> None:
+    """What a library recipe leaves open and a run needs: refused before the first stage, not after it."""
+    if recipe.task is None:
+        raise RecipeError(
+            "task: this setting is needed and was not given. Add task=NAME (`whit parts task`) or a file."
+        )
+    if recipe.needs_teacher and not recipe.teacher:
+        raise RecipeError("teacher: stage kd needs one. Add teacher=DIR (a model), or a file of a teacher's texts.")
+    if recipe.budget.flops is not None:
+        return
+    for number, stage in enumerate(recipe.stage, 1):
+        settings = stage.settings
+        ends = settings.get("epochs") is not None and settings.get("source") != "own"
+        if stage.kind in ("sft", "kd", "rl") and not ends:
+            raise BudgetError(
+                f"stage.{number} ({stage.kind}): there is no budget, and nothing else ends this stage. "
+                "Add budget.hours=1 or budget.flops=1e15."
+            )

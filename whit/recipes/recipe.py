@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from whit.core.errors import RecipeError, did_you_mean
+from whit.core.errors import PartError, RecipeError, did_you_mean
 from whit.core.parts import find, names
 from whit.core.settings import Frozen, all_settings, check_settings, override, parse_model, read_toml, to_plain
+from whit.core.types import Split
 
 LIBRARY = Path(__file__).parent / "library"
 
@@ -34,9 +35,9 @@ class StageSpec(Frozen):
 
 
 class EvaluateSpec(Frozen):
-    """How pipelines are judged. items: the first so many of the split, all of them for None."""
+    """How pipelines are judged. items: so many of the split, drawn at random once; all of them for None."""
 
-    split: Literal["dev", "test", "ood"] = "test"
+    split: Split = "test"
     items: int | None = Field(None, gt=0)
     samples: int = Field(4, gt=0)
 
@@ -74,7 +75,11 @@ class Recipe(Frozen):
         """A recipe from plain values, checked down to the settings of every stage."""
         recipe = parse_model(cls, tree)
         for number, stage in enumerate(recipe.stage, 1):
-            check_settings(find("stage", stage.kind), stage.settings, f"stage.{number}")
+            where = f"stage.{number}"
+            settings = check_settings(find("stage", stage.kind), stage.settings, where)
+            for kind in ("algorithm", "reward"):
+                if kind in settings:
+                    _check_part(kind, settings[kind], f"{where}.{kind}")
         if recipe.task is not None:
             _check_task(recipe.task)
         return recipe
@@ -119,6 +124,16 @@ def _locate(source: str) -> Path:
     )
 
 
+def _check_part(kind: str, spec: Any, where: str) -> None:
+    """A part that a stage finds by name later: an error should come now, not after the stages before it."""
+    settings = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = str(settings.pop("name", ""))
+    try:
+        check_settings(find(kind, name), settings, where)
+    except PartError as error:
+        raise RecipeError(f"{where}: {error}") from None
+
+
 def _check_task(task: str | dict[str, Any]) -> None:
     """A task is the name of a part with its settings, or a data file; a file's content is read when the run starts."""
     settings = {"name": task} if isinstance(task, str) else dict(task)
@@ -126,6 +141,7 @@ def _check_task(task: str | dict[str, Any]) -> None:
     if Path(name).suffix in (".csv", ".jsonl", ".json", ".parquet", ".gz"):
         if not Path(name).exists():
             raise RecipeError(f"task: there is no data file {name}.")
+        check_settings(find("source", "file"), settings, "task")
         return
     if ":" not in name and name not in names("task"):
         raise RecipeError(

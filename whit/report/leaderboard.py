@@ -25,8 +25,8 @@ def render(board: Mapping[str, Any]) -> str:
     seeds = max((row["seeds"] for row in rows if row["is_trained"]), default=0)
     lines += [
         "",
-        f"{board['num_items']} test items x {board['num_samples']} samples, {seeds} seeds; 95 % intervals, clustered by group,",
-        "those of the differences simultaneous over the rows (* excludes zero).",
+        f"{board['num_items']} test items x {board['num_samples']} samples, {seeds} seeds; 95 % intervals, clustered by",
+        "group, those of the differences simultaneous over the rows (* excludes zero).",
     ]
     if not board["complete"]:
         lines.append("INCOMPLETE: not every run is finished; run the same command again to go on.")
@@ -44,4 +44,7 @@ def _difference(interval: Mapping[str, float] | None) -> str:
 
 
 def _cost(row: Mapping[str, Any]) -> str:
-    return f"{row['flops'] / 1e9:,.0f}" if row["is_trained"] else "-"
+    if not row["is_trained"]:
+        return "-"
+    cost = f"{row['flops'] / 1e9:,.0f}"
+    return cost if len(cost) <= 8 else f"{row['flops'] / 1e9:.2e}"

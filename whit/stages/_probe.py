@@ -74,3 +74,19 @@ def probe(
     optimizer.step(0.5)
     train = step_flops(forward, document)[0] / (time.perf_counter() - started)
     return Rates(train, sample, sum(map(len, prompts)) / len(prompts), sum(own) / len(own))
+
+
+def peak_rate(width: int) -> float:
+    """FLOPs a second of matrix products of this width, with one thread, in the dtype that training would use."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        dtype = torch.bfloat16 if has_fast_bfloat16() else torch.float32
+        a, b = torch.randn(1024, width, dtype=dtype), torch.randn(width, 4 * width, dtype=dtype)
+        started, rounds = time.perf_counter(), 0
+        while time.perf_counter() - started < 0.3:
+            a @ b
+            rounds += 1
+        return rounds * 8 * 1024 * width * width / (time.perf_counter() - started)
+    finally:
+        torch.set_num_threads(threads)

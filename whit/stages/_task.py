@@ -1,5 +1,6 @@
 """A recipe's task to examples: a task part by name, or a user's file, with its three splits."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ from whit.data.sources.file import file
 from whit.verifiers._judge import check_gold
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+OOD: Split = "ood"  # which few tasks have
 FILES = (".jsonl", ".json", ".csv", ".parquet", ".gz")
 
 
@@ -28,7 +30,7 @@ class TaskData:
 
     def take(self, split: Split, count: int | None = None) -> list[Example]:
         """The first `count` examples of a split (all of them for None). Raises DataError when it is empty."""
-        examples = list(self.splits[split])[:count]
+        examples = list(self.splits.get(split, ()))[:count]
         if not examples:
             raise DataError(f"task '{self.name}' has no examples in its {split} split.")
         return examples
@@ -55,9 +57,9 @@ def load_task(spec: Any, *, seed: int = 0) -> TaskData:
     """The splits of a task.
 
     seed: of the random split of a user's file; named tasks bring their own splits.
-    Raises DataError when a split is empty or a verifier refuses a gold answer.
+    Raises DataError when train, dev or test is empty, or a verifier refuses a gold answer.
     """
-    return _load(tuple(sorted((k, _freeze(v)) for k, v in normalise(spec).items())), seed)
+    return _load(json.dumps(normalise(spec), sort_keys=True, default=str), seed)
 
 
 def task_digest(spec: Any) -> str:
@@ -66,8 +68,8 @@ def task_digest(spec: Any) -> str:
 
 
 @cache
-def _load(items: tuple[tuple[str, Any], ...], seed: int) -> TaskData:
-    settings = dict(items)
+def _load(spec: str, seed: int) -> TaskData:
+    settings = json.loads(spec)
     name = str(settings.pop("name"))
     splits: dict[Split, Sequence[Example]] = {}
     notes: tuple[str, ...] = ()
@@ -76,13 +78,9 @@ def _load(items: tuple[tuple[str, Any], ...], seed: int) -> TaskData:
         splits, notes = dict(found.examples), found.notes
     else:
         part = bind("task", name, settings, "task")
-        splits = {split: list(part(split)) for split in SPLITS}
+        splits = {split: list(part(split)) for split in (*SPLITS, OOD)}
     for split in SPLITS:
         if not splits[split]:
             raise DataError(f"task '{name}' has no examples in its {split} split.")
         check_gold(list(splits[split])[:200])
     return TaskData(name, splits, notes)
-
-
-def _freeze(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -14,7 +14,7 @@ from whit.core.answers import completion_text
 from whit.core.errors import DataError, RecipeError
 from whit.core.files import read_rows
 from whit.core.rundir import Run
-from whit.core.seeds import stream
+from whit.core.seeds import key64, stream
 from whit.core.types import Artifact, Example, Message
 from whit.data.batch import Document
 from whit.data.render import Renderer
@@ -64,6 +64,10 @@ def kd(
     """
     if not run.teacher:
         raise RecipeError("stage kd: there is no teacher. Set teacher = a model directory, or a file of its texts.")
+    if on_policy and not kl_weight:
+        raise RecipeError(
+            f"stage kd: on_policy={on_policy} trains by the KL alone, and kl_weight is 0. Raise kl_weight."
+        )
     task = load_task(run.task)
     sampling = sampling.within(run.max_new_tokens)
     trainee = set_up(start, run, "kd", optim, lora, recompute)
@@ -84,9 +88,11 @@ def kd(
         raise DataError('stage kd: no training example has a rationale. Use text = "teacher".')
     indices = in_epochs(len(examples), batch_documents, run.seed, "kd-order", epochs)
     writers = {
-        "student": (Engine(trainee.policy.decoder, trainee.renderer.stop_ids), trainee.renderer),
-        "teacher": (Engine(teacher.decoder, renderer_of(teacher, run).stop_ids), renderer_of(teacher, run)),
-    }
+        name: (Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode), renderer)
+        for name, policy, renderer in (
+            ("student", trainee.policy, trainee.renderer), ("teacher", teacher, renderer_of(teacher, run))
+        )
+    }  # fmt: skip
 
     def producer(step: int, progress: float) -> Feed | None:
         chosen = indices(step)
@@ -100,15 +106,16 @@ def kd(
             )
         engine, renderer = writers["student" if is_on_policy else "teacher"]
         groups = collect(
-            engine, renderer, batch, zero_shot, accuracy, num_samples=1, sampling=sampling, seed=run.seed + step,
-            ledger=run.ledger,
+            engine, renderer, batch, zero_shot, accuracy, num_samples=1, sampling=sampling,
+            seed=key64(run.seed, "kd-completions", step), ledger=run.ledger,
         )  # fmt: skip
         weights = {"cross_entropy": 0.0} if is_on_policy else {}
         fresh = [replace(plain_document(r), weights=weights) for g in groups for r in g.rollouts]
         return Feed(fresh, {"on_policy": float(is_on_policy), **figures(groups)})
 
+    scorer = teacher if kl_weight else None  # a teacher that only writes does not score as well
     return train_and_save(
-        trainee, run, _terms(kl_weight, temperature, reduction), producer, max_tokens=max_tokens, teacher=teacher
+        trainee, run, _terms(kl_weight, temperature, reduction), producer, max_tokens=max_tokens, teacher=scorer
     )
 
 

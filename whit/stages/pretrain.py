@@ -71,7 +71,8 @@ def pretrain(
         raise RecipeError(f"task '{name}' is not generated, so pretrain cannot draw fresh problems. Use word_problems.")
 
     def draw(purpose: str, index: int, size: int) -> list[Example]:
-        seed = key64(run.seed, "pretrain", purpose, index) % 2**31
+        # A second stage goes on with other problems than the first one saw.
+        seed = key64(run.seed, "pretrain", *([start.key] if start else []), purpose, index) % 2**31
         return list(bind("task", name, {**settings, "size": size, "seed": seed})("train"))
 
     if start is None:

@@ -13,6 +13,7 @@ from whit.core.flops import forward_flops
 from whit.core.ledger import Purpose
 from whit.core.parts import bind, inputs
 from whit.core.rundir import Run
+from whit.core.seeds import key64
 from whit.core.types import Artifact
 from whit.data.batch import Document, collate
 from whit.generation.engine import Engine
@@ -72,7 +73,7 @@ def rl(
         chosen = [examples[i] for i in indices(batch) or []]
         groups = collect(
             engine, renderer, chosen, zero_shot, score_reward, num_samples=method.group_size, sampling=sampling,
-            seed=run.seed + batch, ledger=run.ledger,
+            seed=key64(run.seed, "rl-rollouts", batch), ledger=run.ledger,
         )  # fmt: skip
         documents, dropped = to_documents(groups, method)
         if reference is not None:
@@ -87,7 +88,7 @@ def rl(
             shared.clear()
             shared[batch] = sample(batch)
         documents, numbers = shared[batch]
-        return Feed(documents[part :: method.num_updates], numbers)
+        return Feed(documents[part :: method.num_updates], numbers, ends_round=part == method.num_updates - 1)
 
     return train_and_save(trainee, run, method.terms, producer, max_tokens=max_tokens, temperature=sampling.temperature)
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from whit.core.answers import completion_text
 from whit.core.errors import DataError, RunError
 from whit.core.rundir import Run
+from whit.core.seeds import key64
 from whit.core.types import Artifact, Example, Group
 from whit.data.batch import Document
 from whit.generation.engine import Engine
@@ -98,7 +99,7 @@ def _own_documents(
         chosen = [examples[i] for i in indices(step) or []]
         groups: list[Group] = collect(
             engine, trainee.renderer, chosen, zero_shot, accuracy, num_samples=samples, sampling=sampling,
-            seed=run.seed + step, ledger=run.ledger,
+            seed=key64(run.seed, "own-completions", step), ledger=run.ledger,
         )  # fmt: skip
         for group in groups:
             for rollout in group.rollouts:

@@ -4,7 +4,6 @@ Only run directories are read, so a leaderboard can be made again at any time. T
 crossed random effects of items (by group) and seeds, simultaneous over the comparisons.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from whit.core.errors import RunError
+from whit.core.files import read_record, read_rows
 from whit.core.types import Interval
 from whit.stats.intervals import seed_means
 from whit.stats.paired import compare_to_reference
@@ -119,8 +119,7 @@ def _matrices(
 def _by_item(path: Path, majority: int | None = None) -> dict[str, tuple[str, float]]:
     """Group and score of every item: the mean over samples, or the expected credit of a vote."""
     votes: dict[str, tuple[str, list[tuple[str | None, bool]]]] = {}
-    for line in (path / "completions.jsonl").read_text().splitlines():
-        record = json.loads(line)
+    for record in read_rows(path / "completions.jsonl"):
         if not record["greedy"]:
             votes.setdefault(record["id"], (record["group"], []))[1].append((record["answer"], record["correct"]))
     if majority:
@@ -169,11 +168,4 @@ def _read(directory: Path, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _read_one(path: Path) -> Any:
-    if not path.exists():
-        return None
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise RunError(
-            f"{path} is damaged ({error}). Delete it and run the study again: finished stages are kept."
-        ) from error
+    return read_record(path) if path.exists() else None

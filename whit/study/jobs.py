@@ -1,7 +1,7 @@
 """A study as jobs with dependencies: a prefix that several pipelines share is one job, and is run once."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ class Job:
 
     kind "prefix" trains the first `depth` stages; "run" trains what is left, scores and records; "arm" scores the start
     model. after: ids of the jobs that must end first, well or badly.
+    failure: what ended the worker that had this run before: it is recorded, not tried again.
     """
 
     id: str
@@ -23,9 +24,10 @@ class Job:
     seed: int = 0
     depth: int = 0
     after: tuple[str, ...] = ()
+    failure: str = ""
 
     def to_plain(self) -> dict[str, Any]:
-        return {"id": self.id, "kind": self.kind, "name": self.name, "seed": self.seed, "depth": self.depth}
+        return asdict(self)
 
 
 def plan_jobs(study: Study) -> list[Job]:

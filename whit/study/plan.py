@@ -1,8 +1,8 @@
-"""What a recipe or a study will cost, from the config of its model and a quick measure of this machine; loads no weights."""
+"""What a recipe or a study will cost, from its model's config and a quick measure of this machine; loads no weights."""
 
 from typing import Any
 
-from whit.core.errors import BudgetError
+from whit.core.errors import BudgetError, RecipeError
 from whit.core.flops import Shape
 from whit.recipes.machine import Rates, model_shape, peak_rate
 from whit.recipes.recipe import Recipe
@@ -16,7 +16,10 @@ EFFICIENCY = {"train": 0.5, "sample": 0.25}  # of the machine's matrix products,
 
 def describe_recipe(recipe: Recipe) -> dict[str, Any]:
     """Stages with their operations and seconds, and the peak memory of the largest."""
-    if recipe.budget.flops is None and recipe.budget.hours is None and recipe.model is not None:
+    starts_from_nothing = recipe.stage[0].kind == "pretrain"
+    if recipe.model is None and not starts_from_nothing:
+        raise RecipeError("model: this setting is needed and was not given. Add model=DIR, a nickname or a hub name.")
+    if recipe.budget.flops is None and recipe.budget.hours is None and not starts_from_nothing:
         raise BudgetError("budget: this recipe names none. Add budget.hours=1 or budget.flops=1e15.")
     shape = model_shape(recipe) if recipe.model else None
     rates = quick_rates(shape)
@@ -25,8 +28,9 @@ def describe_recipe(recipe: Recipe) -> dict[str, Any]:
         {"name": f"stage {number} ({stage.kind})", "flops": flops * share, "seconds": flops * share / rates.train}
         for number, (stage, share) in enumerate(zip(recipe.stage, recipe.shares, strict=True), 1)
     ]
+    notes = [] if flops else ["pretrain ends after its steps; what they cost is known when the first batch is drawn"]
     return {
-        "stages": stages, "notes": [], "flops": flops, "seconds": sum(s["seconds"] for s in stages),
+        "stages": stages, "notes": notes, "flops": flops, "seconds": sum(s["seconds"] for s in stages),
         "memory_bytes": run_memory(shape) if shape else 0.0,
     }  # fmt: skip
 

@@ -55,7 +55,7 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // chosen))
     rates = measure_rates(study.start(), Site(Path("."), device=device))
     items = min(facts.num_test, MAX_ITEMS)
-    if asked.get("hours"):
+    if asked.get("hours") is not None:
         study, items = fit_to_hours(study, rates, shape, items, chosen, float(asked["hours"]))
     else:
         study = study.model_copy(update={"flops": float(asked["flops"])})

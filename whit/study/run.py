@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from whit.core.files import read_record
 from whit.core.rundir import write_beside
-from whit.core.settings import write_toml
 from whit.core.types import Artifact
 from whit.recipes.export import export_model
+from whit.recipes.pipeline import fingerprint
+from whit.recipes.recipe import Recipe
 from whit.study.compare import Leaderboard, compare
 from whit.study.executors.local import Watch, run_jobs
 from whit.study.grid import write_study
@@ -37,6 +39,9 @@ def run_study(
     jobs = [job for job in plan_jobs(study) if not is_recorded(job, directory, study)]
     jobs = [job for job in jobs if job.kind != "prefix" or job.id in _needed(jobs)]
     if jobs:
+        for job in jobs:
+            if job.kind == "run":  # made with other settings, or damaged: it must not stand in the new leaderboard
+                (run_directory(directory, job.name, job.seed) / "run.json").unlink(missing_ok=True)
         known = {job.id for job in jobs}
         jobs = [Job(j.id, j.kind, j.name, j.seed, j.depth, tuple(a for a in j.after if a in known)) for j in jobs]
         threads = max(1, (os.cpu_count() or 1) // workers)
@@ -50,18 +55,20 @@ def run_study(
 
 
 def is_recorded(job: Job, directory: Path, study: Study) -> bool:
-    """Whether a job's result stands in the study's directory, made with these same settings."""
+    """Whether a job's result stands in the study's directory, made with these same settings, data and code."""
     if job.kind == "arm":
         record = directory / "arms" / f"{job.name}.json"
-        return record.exists() and Path(json.loads(record.read_text())["score_path"]).exists()
+        return record.exists() and _stands(read_record(record), study.start())
     if job.kind == "prefix":
         return False
-    run = run_directory(directory, job.name, job.seed)
-    if not (run / "run.json").exists():
-        return False
-    made = json.loads((run / "run.json").read_text())
-    same = (run / "recipe.toml").read_text() == write_toml(study.recipe(job.name, job.seed).resolved())
-    return same and Path(made["model"]).exists() and Path(made["score_path"]).exists()
+    record = run_directory(directory, job.name, job.seed) / "run.json"
+    return record.exists() and _stands(read_record(record), study.recipe(job.name, job.seed))
+
+
+def _stands(record: dict[str, Any], recipe: Recipe) -> bool:
+    """Whether a record was made from what the recipe says now, and what it points at is still there."""
+    is_same = record.get("fingerprint") == fingerprint(recipe)
+    return is_same and all(Path(record[key]).exists() for key in ("model", "score_path") if key in record)
 
 
 def _needed(jobs: list[Job]) -> set[str]:
@@ -76,7 +83,7 @@ def _needed(jobs: list[Job]) -> set[str]:
 
 
 def _export(study: Study, directory: Path, board: Leaderboard) -> Path:
-    record = json.loads((directory / "runs" / str(board.best_run) / "run.json").read_text())
+    record = read_record(directory / "runs" / str(board.best_run) / "run.json")
     row = next(row for row in board.rows if row.name == board.best)
     path = Path(record["model"])
     facts = {

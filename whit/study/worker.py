@@ -1,9 +1,10 @@
 """A long-lived worker process: reads jobs as JSON lines, does them, answers with JSON lines.
 
-`python -m whit.study.worker STUDY_DIRECTORY ARTIFACT_ROOT`. One worker holds one core's thread (or a device).
+`python -m whit.study.worker STUDY_DIRECTORY ARTIFACT_ROOT DEVICE`. One worker holds one core's thread (or a device).
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from whit.core.errors import WhitError
 from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.recipes.execute import execute
-from whit.recipes.pipeline import Site, run_pipeline, start_artifact
+from whit.recipes.pipeline import Site, fingerprint, run_pipeline, start_artifact
 from whit.recipes.scoring import score
 from whit.study.jobs import run_directory
 from whit.study.study import Study
@@ -27,7 +28,7 @@ def do(job: dict[str, Any], study: Study, directory: Path, site: Site) -> dict[s
     if job["kind"] == "prefix":
         artifact = run_pipeline(recipe, site, job["depth"])[-1]
         return {"flops": Ledger.from_plain(artifact.facts()["ledger"]).flops}
-    run = execute(recipe, site, run_directory(directory, job["name"], job["seed"]))
+    run = execute(recipe, site, run_directory(directory, job["name"], job["seed"]), failure=job["failure"])
     return {"outcome": run["outcome"], "accuracy": run["score"]["accuracy"], "error": run["error"]}
 
 
@@ -37,7 +38,13 @@ def _arm(arm: str, study: Study, directory: Path, site: Site) -> dict[str, Any]:
     assert start is not None
     samples = max(8, study.evaluate.samples) if arm == "majority@8" else study.evaluate.samples
     scored = score(start, recipe, site, samples=samples, way="few_shot" if arm == "few_shot" else "zero_shot")
-    record = {"name": arm, "score": scored.summary, "score_path": scored.path, "evaluation": scored.ledger}
+    record = {
+        "name": arm,
+        "fingerprint": fingerprint(recipe),
+        "score": scored.summary,
+        "score_path": scored.path,
+        "evaluation": scored.ledger,
+    }
     write_beside(directory / "arms" / f"{arm}.json", json.dumps(record, indent=1))
     return {"outcome": "finished", "accuracy": scored.summary["majority@8" if arm == "majority@8" else "accuracy"]}
 
@@ -51,8 +58,11 @@ def main() -> None:
     told = 0.0
 
     def say(line: dict[str, Any]) -> None:
-        answers.write(json.dumps(line) + "\n")
-        answers.flush()
+        try:
+            answers.write(json.dumps(line) + "\n")
+            answers.flush()
+        except BrokenPipeError:  # the study was killed: no failure of this run, which goes on where it was next time
+            os._exit(1)
 
     def notify(line: dict[str, Any]) -> None:
         nonlocal told

@@ -4,11 +4,13 @@ Who has how many: one person is given a number, every further one depends on one
 question asks for the last one, or for two together. The number of operations that the answer needs is the difficulty.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+from whit.core.errors import DataError
 from whit.core.seeds import key64, stream
 from whit.core.types import Example, Split
 
@@ -33,6 +35,7 @@ NAMES = (
 ITEMS = ("apples", "books", "cards", "coins", "cups", "eggs", "keys", "pens", "shells", "stamps", "stones", "toys")
 TIMES = {2: "twice", 3: "three times"}
 MAX_VALUE = 50
+MAX_ATTEMPTS = 1000
 HARDER_BY = 3  # operations that the split "ood" asks for beyond the hardest problem of the other splits
 SIZES: dict[Split, int] = {"train": 20_000, "dev": 400, "test": 1_000, "ood": 400}
 
@@ -44,6 +47,7 @@ def word_problems(
 
     operations: the difficulty dial, both ends included; the split "ood" starts above its upper end.
     size: number of problems, all different; the default depends on the split.
+    Outside "train" no template makes up more than a fiftieth of a split, so that a few easy ones do not decide the score.
     A problem's group is its template: the graph and the operations without names, things and numbers. A template belongs
     to exactly one of train, dev and test, by its hash: the splits are disjoint by construction.
     """
@@ -51,10 +55,14 @@ def word_problems(
     if split == "ood":
         low, high = high + 1, high + HARDER_BY
     rng = stream(seed, "word_problems", split)
+    num_problems = SIZES[split] if size is None else size
+    cap = num_problems if split == "train" else max(1, num_problems // 50)
     seen: set[str] = set()
-    for _ in range(SIZES[split] if size is None else size):
-        problem = _new_problem(rng, split, low, high, seen)
+    used: Counter[str] = Counter()
+    for _ in range(num_problems):
+        problem = _new_problem(rng, split, low, high, seen, {template for template in used if used[template] >= cap})
         seen.add(problem.text)
+        used[problem.template] += 1
         yield Example(
             id=f"word-{split}-{key64(problem.text):016x}",
             prompt=problem.text,
@@ -90,9 +98,12 @@ class _Problem:
     difficulty: int
 
 
-def _new_problem(rng: Random, split: Split, low: int, high: int, seen: set[str]) -> _Problem:
+def _new_problem(rng: Random, split: Split, low: int, high: int, seen: set[str], full: set[str]) -> _Problem:
+    """A problem that is not in `seen` and whose template is not in `full`."""
     target = rng.randint(low, high)
-    while True:
+    for attempt in range(1, 20 * MAX_ATTEMPTS):
+        if attempt % MAX_ATTEMPTS == 0:  # nearly all templates of this difficulty are full
+            target = rng.randint(low, high)
         asks_total = rng.random() < 0.3
         steps = _graph(rng, target + rng.randint(0, 1) - asks_total)
         last = len(steps) - 1
@@ -102,11 +113,15 @@ def _new_problem(rng: Random, split: Split, low: int, high: int, seen: set[str])
         if difficulty != target or sum(steps[i].value for i in asked) > MAX_VALUE:
             continue
         template = " ".join(f"{s.kind}{','.join(map(str, s.parents))}" for s in steps) + f" ?{asked}"
-        if split != "ood" and split_of(template) != split:
+        if template in full or (split != "ood" and split_of(template) != split):
             continue
         problem = _write(rng, steps, asked, needed, template, difficulty)
         if problem.text not in seen:
             return problem
+    raise DataError(
+        f"word_problems: there are only {len(seen)} different {split} problems of {low} to {high} operations that keep "
+        "one template from filling the split. Ask for a smaller size, or for more operations."
+    )
 
 
 def _graph(rng: Random, num_operations: int) -> list[_Step]:

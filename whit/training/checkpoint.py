@@ -5,6 +5,7 @@ Random streams are keyed by step, so no generator state is kept.
 
 import json
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,44 @@ from whit.core.rundir import saving
 from whit.training.optim import Optimizer
 
 
-def save_checkpoint(directory: Path, optimizer: Optimizer, ledger: Ledger, step: int) -> None:
-    """Replace the checkpoint in one rename. step: the next one to do."""
-    target, beside = directory / "checkpoint", directory / "checkpoint.part"
+@dataclass
+class State:
+    """Where a stage stands between two rounds of the loop.
+
+    step: the next one to do. updates: made so far. dearest: operations of the costliest round so far.
+    """
+
+    ledger: Ledger
+    step: int = 0
+    updates: int = 0
+    dearest: float = 0.0
+
+
+def save_checkpoint(directory: Path, optimizer: Optimizer, state: State) -> None:
+    """Replace the checkpoint; the old one goes only when the new one is complete."""
+    target, beside, old = (directory / f"checkpoint{suffix}" for suffix in ("", ".part", ".old"))
     with saving(directory):
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
         save_file({k: v.contiguous() for k, v in optimizer.state().items()}, beside / "optimizer.safetensors")
-        (beside / "state.json").write_text(json.dumps({"step": step, "ledger": ledger.to_plain()}))
-        shutil.rmtree(target, ignore_errors=True)
+        (beside / "state.json").write_text(json.dumps(asdict(state)))
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
         beside.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
 
 
-def restore_checkpoint(directory: Path, optimizer: Optimizer) -> tuple[int, Ledger] | None:
-    """Bring the optimizer back to its last checkpoint; the next step and the ledger, or None when there is none."""
+def restore_checkpoint(directory: Path, optimizer: Optimizer) -> State | None:
+    """Bring the optimizer back to its last checkpoint; where the stage stood, or None when there is none."""
     target = directory / "checkpoint"
     if not (target / "state.json").exists():
         return None
     try:
-        state: dict[str, Any] = json.loads((target / "state.json").read_text())
+        plain: dict[str, Any] = json.loads((target / "state.json").read_text())
         optimizer.restore(load_file(target / "optimizer.safetensors"))
     except Exception as error:
         raise RunError(
             f"the checkpoint in {target} cannot be read ({error}). Delete it to start the stage again."
         ) from error
-    return int(state["step"]), Ledger.from_plain(state["ledger"])
+    return State(**{**plain, "ledger": Ledger.from_plain(plain["ledger"])})

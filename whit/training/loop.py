@@ -4,6 +4,7 @@ A step: ask the producer for documents, weigh them, add up the gradient micro-ba
 loop ends when the budget does, or when the producer has no more.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from whit.core.rundir import Run
 from whit.data.batch import Batch, Document, collate
 from whit.data.packing import pack
 from whit.objectives._types import Term
-from whit.training.checkpoint import restore_checkpoint, save_checkpoint
+from whit.training.checkpoint import State, restore_checkpoint, save_checkpoint
 from whit.training.meter import Meter
 from whit.training.optim import Optimizer
 from whit.training.signals import Forward, Sums, accumulate, check_terms
@@ -29,10 +30,13 @@ class Feed:
     """What a producer hands over for one step: documents, and numbers to write beside the loss.
 
     An empty feed is a step that had nothing to learn from: it is counted, and no update is made.
+    ends_round: False when the next step goes on with the same rollouts. A stage is saved, and its budget is looked at,
+        only between rounds: a stage that went on in the middle would sample again, with other weights.
     """
 
     documents: Sequence[Document]
     metrics: dict[str, float] = field(default_factory=dict)
+    ends_round: bool = True
 
 
 Producer = Callable[[int, float], Feed | None]
@@ -56,17 +60,17 @@ def train(
     and BudgetError when not even the first step fits the budget.
     """
     check_terms(terms, has_teacher=forward.teacher is not None)
-    restored = restore_checkpoint(run.directory, optimizer)
-    first = 0
-    if restored:
-        first, run.ledger = restored
-    meter = Meter(run.directory / "metrics.jsonl", first)
+    state = restore_checkpoint(run.directory, optimizer) or State(run.ledger)
+    run.ledger = state.ledger
+    meter = Meter(run.directory / "metrics.jsonl", state.step)
     device = next(forward.policy.parameters()).device
-    last_cost, saved_at, updates = 0.0, time.monotonic(), first
-    for step in count(first):
-        before = run.ledger.flops
-        if last_cost and not run.ledger.fits(last_cost):
-            break
+    saved_at, before, starts_round = time.monotonic(), 0.0, True
+    for step in count(state.step):
+        if starts_round:
+            before = run.ledger.flops
+            # What a producer will charge is not known before it has: a round as dear as any before has to fit.
+            if state.step and not run.ledger.fits(state.dearest):
+                break
         started = time.perf_counter()
         progress = run.ledger.progress
         feed = producer(step, progress)
@@ -75,7 +79,7 @@ def train(
         line: dict[str, float] = {"step": step, "progress": progress, **feed.metrics}
         if feed.documents:
             cost = step_flops(forward, feed.documents, lora_rank)
-            if step == first:
+            if not state.updates:
                 run.ledger.require(cost[0] + cost[1], f"step {step + 1}")
             if not run.ledger.fits(cost[0] + cost[1]):
                 break
@@ -92,15 +96,17 @@ def train(
             if forward.teacher is not None:
                 run.ledger.charge("teacher", flops=cost[1], tokens=tokens)
             line |= {"tokens": tokens, "supervised_tokens": supervised}
-            updates += 1
-        last_cost = run.ledger.flops - before
+            state.updates += 1
         line |= {"flops": run.ledger.flops, "seconds": time.perf_counter() - started}
         meter.write(line)
         run.notify({"progress": run.ledger.progress, **line})
-        if time.monotonic() - saved_at > run.checkpoint_seconds:
-            save_checkpoint(run.directory, optimizer, run.ledger, step + 1)
-            saved_at = time.monotonic()
-    return updates
+        starts_round = feed.ends_round
+        if starts_round:
+            state.step, state.dearest = step + 1, max(state.dearest, run.ledger.flops - before)
+            if time.monotonic() - saved_at > run.checkpoint_seconds:
+                save_checkpoint(run.directory, optimizer, state)
+                saved_at = time.monotonic()
+    return state.updates
 
 
 def step_flops(forward: Forward, documents: Sequence[Document], lora_rank: int = 0) -> tuple[float, float]:
@@ -115,7 +121,7 @@ def step_flops(forward: Forward, documents: Sequence[Document], lora_rank: int =
 
 
 def micro_batches(documents: Sequence[Document], max_tokens: int) -> list[list[int]]:
-    """Indices of the documents of each micro-batch; a document longer than `max_tokens` stands alone."""
+    """Indices of the documents of each micro-batch; one document longer than `max_tokens` raises it to its length."""
     longest = max(len(d.ids) for d in documents)
     return pack([len(d.ids) for d in documents], max(max_tokens, longest))
 
@@ -146,7 +152,7 @@ def _gradient(
 
 def _check_finite(line: dict[str, float], names: Sequence[str], step: int) -> None:
     for name in names:
-        if not -1e30 < line[name] < 1e30:
+        if not math.isfinite(line[name]):
             raise CollapseError(
                 f"step {step + 1}: {name} is {line[name]}. The weights before this step are kept. "
                 "Lower the learning rate or raise the warm-up."

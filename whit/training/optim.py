@@ -1,6 +1,6 @@
 """AdamW on float32 masters. A bf16 model is the working copy: a learning rate of 1e-6 still moves the masters."""
 
-from typing import Literal
+import math
 
 import torch
 from pydantic import Field
@@ -71,7 +71,7 @@ class Optimizer:
         with_grad = [m for m in self.masters if m.grad is not None]
         norm = float(nn.utils.clip_grad_norm_(with_grad, self.optim.clip_norm)) if with_grad else 0.0
         lr = self.peak_lr * rate(self.optim.schedule, progress, warmup=self.optim.warmup, final=self.optim.final)
-        if norm == norm and norm != float("inf"):
+        if math.isfinite(norm):
             for group in self.adamw.param_groups:
                 group["lr"] = lr
             self.adamw.step()
@@ -99,12 +99,9 @@ class Optimizer:
                 master.copy_(tensors[f"master.{name}"])
                 parameter.copy_(master)
                 kept = {
-                    k: tensors[f"{k}.{name}"].clone()
+                    k: tensors[f"{k}.{name}"].to(master.device, copy=True)
                     for k in ("exp_avg", "exp_avg_sq", "step")
                     if f"{k}.{name}" in tensors
                 }
                 if kept:
                     self.adamw.state[master] = kept
-
-
-Precision = Literal["float32", "bfloat16"]

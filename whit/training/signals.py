@@ -17,22 +17,32 @@ from whit.core.parts import inputs
 from whit.data.batch import Batch
 from whit.models.attention import Packed
 from whit.models.causal import CausalLM
+from whit.objectives._logspace import log_probabilities
 from whit.objectives._types import Term
 from whit.training.optim import Optimizer
 from whit.training.weights import spread
 
 RECORDED = ("advantages_T", "old_logprobs_T", "reference_logprobs_T", "returns_T", "rollout_logprobs_T")
-MADE = ("entropy_T", "labels_T", "logits_TV", "logprobs_T", "offset_T", "progress", "sequence_T", "teacher_logits_TV", "teacher_logprobs_T")  # fmt: skip
+MADE = (
+    "entropy_T", "labels_T", "logits_TV", "logprobs_T", "offset_T", "progress", "sequence_T", "teacher_logits_TV",
+    "teacher_logprobs_T",
+)  # fmt: skip
 CHUNK_BYTES = 64 << 20  # float32 logits of one chunk: a few copies of it live at once
 
 
 @dataclass(frozen=True)
 class Forward:
-    """The models of a step. teacher: scores the same tokens, without gradient."""
+    """The models of a step.
+
+    teacher: scores the same tokens, without gradient.
+    temperature: of the policy's log-probabilities: the one that its completions were sampled at.
+    chunk_bytes: size of the logits that exist at once; it bounds memory and cannot change the result.
+    """
 
     policy: CausalLM
     teacher: CausalLM | None = None
-    temperature: float = 1.0  # of the policy's log-probabilities: the one that its completions were sampled at
+    temperature: float = 1.0
+    chunk_bytes: int = CHUNK_BYTES
 
 
 @dataclass
@@ -59,7 +69,14 @@ class Sums:
 
 
 def check_terms(terms: Sequence[Term], *, has_teacher: bool) -> None:
-    """Raises PartError for a signal that does not exist, cannot be chunked, or needs a teacher that is not there."""
+    """Raises PartError for a signal that does not exist, cannot be chunked, or needs a teacher that is not there.
+
+    Terms are told apart by name, so two of one name are refused too.
+    """
+    names = [term.name for term in terms]
+    for name in names:
+        if names.count(name) > 1:
+            raise PartError(f"two terms of the loss are called '{name}'. Give one of them a name of its own.")
     for term in terms:
         named = inputs(term.objective)
         for name in named:
@@ -93,7 +110,10 @@ def accumulate(
     attention = Packed(batch.lengths, batch.tokens_L.device)
     hidden_TD = policy(batch.tokens_L, batch.positions_L, attention)[batch.source_T]
     chunker = _Chunks(forward, batch, hidden_TD.detach(), optimizer, progress)
-    weights_T = {term.name: term.coefficient(progress) * spread(weights[term.name], batch.sequence_T) for term in terms}
+    dtype = torch.promote_types(hidden_TD.dtype, torch.float32)
+    weights_T = {
+        term.name: term.coefficient(progress) * spread(weights[term.name], batch.sequence_T, dtype) for term in terms
+    }
     chunked = [term for term in terms if "sequence_T" not in inputs(term.objective)]
     whole = [term for term in terms if "sequence_T" in inputs(term.objective)]
     sums = Sums()
@@ -128,9 +148,7 @@ class _LogProb(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits_TV: Tensor, labels_T: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        logp_TV = (
-            logits_TV.float() / temperature if logits_TV.dtype != torch.float64 else logits_TV / temperature
-        ).log_softmax(-1)
+        logp_TV = log_probabilities(logits_TV, temperature)
         lp_T = logp_TV.gather(-1, labels_T[:, None])[:, 0]
         entropy_T = -(logp_TV.exp() * logp_TV).sum(-1)
         ctx.save_for_backward(logp_TV, labels_T, entropy_T)
@@ -172,7 +190,7 @@ class _Chunks:
         decoder, (weight_VD, _, bias_V) = self.forward.policy, self.forward.policy.head()
         gradient_TD = torch.zeros_like(self.hidden_TD)
         named = {name for term in terms for name in inputs(term.objective)}
-        for rows in _row_chunks(self.hidden_TD.shape[0], decoder):
+        for rows in _row_chunks(self.hidden_TD.shape[0], decoder, self.forward.chunk_bytes):
             hidden = self.hidden_TD[rows]
             with torch.enable_grad():
                 raw_TV = F.linear(hidden, weight_VD, bias_V).detach().requires_grad_()
@@ -232,7 +250,7 @@ def _whole_gradients(
     with torch.no_grad():
         parts = [
             log_prob(decoder.logits(chunks.hidden_TD[rows]), batch.labels_T[rows], chunks.forward.temperature)
-            for rows in _row_chunks(chunks.hidden_TD.shape[0], decoder)
+            for rows in _row_chunks(chunks.hidden_TD.shape[0], decoder, chunks.forward.chunk_bytes)
         ]
     lp_T = torch.cat([lp for lp, _ in parts]).requires_grad_()
     entropy_T = torch.cat([h for _, h in parts]).requires_grad_()
@@ -259,6 +277,6 @@ def _capped(decoder: CausalLM, raw_TV: Tensor) -> Tensor:
     return torch.tanh(raw_TV / cap) * cap if cap else raw_TV
 
 
-def _row_chunks(num_rows: int, decoder: CausalLM) -> list[slice]:
-    size = max(16, CHUNK_BYTES // (4 * decoder.head()[0].shape[0]))
+def _row_chunks(num_rows: int, decoder: CausalLM, chunk_bytes: int = CHUNK_BYTES) -> list[slice]:
+    size = max(1, chunk_bytes // (4 * decoder.head().weight.shape[0]))
     return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]

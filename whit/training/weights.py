@@ -32,6 +32,6 @@ def token_weights(documents: Sequence[Document], term: Term) -> list[float]:
     return [weight * s for weight, s in zip(importance, share, strict=True)]
 
 
-def spread(per_document: Sequence[float], sequence_T: Tensor) -> Tensor:
+def spread(per_document: Sequence[float], sequence_T: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """[T]: each supervised token takes the weight of its document."""
-    return torch.tensor(per_document, device=sequence_T.device)[sequence_T]
+    return torch.tensor(per_document, dtype=dtype, device=sequence_T.device)[sequence_T]

@@ -11,10 +11,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import RunError
+from whit.core.errors import RunError, UsageError
 from whit.study.jobs import Job
 
 Watch = Callable[[Job, dict[str, Any]], None]
@@ -38,8 +40,9 @@ class _Worker:
     def give(self, job: Job) -> None:
         assert self.process.stdin is not None
         self.job = job
-        self.process.stdin.write(json.dumps(job.to_plain()) + "\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has just died, which its end of output tells
+            self.process.stdin.write(json.dumps(job.to_plain()) + "\n")
+            self.process.stdin.flush()
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -60,7 +63,8 @@ def run_jobs(
     """Do the jobs, each after those it names. Returns each job's last event, by id.
 
     watch: sees every event of every job as it comes.
-    Raises RunError when a request was wrong as written; other failures are events of their job.
+    Raises UsageError when a request was wrong as written; other failures are events of their job. A run whose worker
+    died is handed to a new one once, to be scored and recorded as failed.
     """
     events: queue.Queue[tuple[int, Any]] = queue.Queue()
     arguments = [str(directory), str(root), device]
@@ -77,14 +81,20 @@ def run_jobs(
                 status = pool[index].process.wait()
                 if job is None:
                     raise RunError(f"a worker could not start; see {pool[index].log.name}.")
-                event = {"event": "failed", "id": job.id, "error": f"the worker died (status {status})", "exit_code": 1}
+                log = pool[index].log.name
+                died = f"the worker died (status {status}{', out of memory?' if status == -9 else ''}); see {log}"
+                event = {"event": "failed", "id": job.id, "error": died, "exit_code": 1}
+                pool[index].stop()
                 pool[index] = _Worker(index, arguments, threads, events, directory / f"worker-{index}.log")
+                if job.kind == "run" and not job.failure:
+                    waiting.insert(0, replace(job, failure=died))
+                    continue
             assert job is not None
             watch(job, event)
             if event["event"] == "progress":
                 continue
             if event.get("exit_code") == 2:
-                raise RunError(f"{job.id}: {event['error']}")
+                raise UsageError(f"{job.id}: {event['error']}")
             results[job.id] = event
             pool[index].job = None
     finally:

@@ -1,0 +1,61 @@
+# `make demo` and `make test` make their own environment; nothing else has to be installed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: help demo test fast lint types golden golden-update profile docs bench clean
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("whit needs Python 3.11 or newer; set PYTHON=python3.x") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "setuptools>=77" wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+## make demo     the whole job on embedded models and problems: six minutes on two cores
+demo: $(STAMP)
+	@$(BIN)/whit demo
+
+## make test     lint, types and every test
+test: $(STAMP) lint types
+	$(BIN)/python -m pytest --durations=10
+
+## make fast     lint, types and the tests that take under a second each
+fast: $(STAMP) lint types
+	$(BIN)/python -m pytest -m "not slow and not real" --exitfirst --failed-first
+
+## make lint     ruff
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+## make types    mypy, strict
+types: $(STAMP)
+	$(BIN)/mypy
+
+## make golden   compare the recorded training curves; make golden-update records them again
+golden: $(STAMP)
+	$(BIN)/python -m pytest tests/golden
+
+golden-update: $(STAMP)
+	WHIT_GOLDEN_UPDATE=1 $(BIN)/python -m pytest tests/golden
+
+## make profile  where a training step and a sampling step spend their time
+profile: $(STAMP)
+	$(BIN)/python bench/profile.py
+
+## make bench    speed and memory, as ratios against a peer in one run
+bench: $(STAMP)
+	$(BIN)/python bench/decode.py
+
+## make docs     the catalogue of parts as docs/parts.md
+docs: $(STAMP)
+	$(BIN)/python docs/make_parts.py
+
+clean:
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,64 @@
+"""What many tests start from: a tiny model directory, a small task file, and `whit` as a function."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from whit.cli.main import main
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory that every stage can start from: two layers, random weights, a byte tokenizer."""
+    from whit.testing.tiny import tiny_model
+
+    return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task as a user's file: 60 sums with a rationale each, in given splits of 40, 8 and 12."""
+    path = tmp_path_factory.mktemp("data") / "sums.jsonl"
+    splits = ["train"] * 40 + ["dev"] * 8 + ["test"] * 12
+    rows = [
+        {"prompt": f"{n} + {n + 1}?", "answer": str(2 * n + 1), "rationale": f"{n} + {n + 1} = {2 * n + 1}.", "split": s}
+        for n, s in enumerate(splits)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command returned and wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """Its one line of error, without the traceback that there must not be."""
+        assert "Traceback" not in self.err + self.out
+        return self.err.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def whit(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """`whit("run", "sft", ...)`, in this process, in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def whit(*arguments: object) -> Said:
+        capsys.readouterr()
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Said(code, captured.out, captured.err)
+
+    return whit

@@ -1,0 +1,45 @@
+"""What a stage trains on, as tokens: loads a tokenizer and the task, no weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whit.core.answers import completion_text
+from whit.core.types import Example
+from whit.data.render import Renderer
+from whit.models.load import generation_stops, load_tokenizer, read_config
+from whit.prompting.zero_shot import zero_shot
+from whit.stages._task import load_task
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One training document: its tokens as text, and which of them are scored."""
+
+    id: str
+    tokens: list[str]
+    is_supervised: list[bool]
+
+    @property
+    def num_supervised(self) -> int:
+        return sum(self.is_supervised)
+
+
+def sample_documents(path: Path, task: Any, count: int, *, template: str | None, with_rationale: bool) -> list[Sample]:
+    """The first `count` training examples of a task, rendered as a stage renders them for the model in `path`."""
+    tokenizer = load_tokenizer(path)
+    limit = int(read_config(path).get("max_position_embeddings", 2048))
+    renderer = Renderer(tokenizer, max_length=limit, more_stops=generation_stops(path), template=template)
+    samples = []
+    for example in load_task(task).take("train", count):
+        document = renderer.document(zero_shot(example), completion_text(example, with_rationale=with_rationale))
+        scored = {position for start, end in document.spans for position in range(start, end)}
+        tokens = [tokenizer.decode([token]) for token in document.ids]
+        samples.append(Sample(example.id, tokens, [i in scored for i in range(len(tokens))]))
+    return samples
+
+
+def longest_completion(path: Path, examples: list[Example]) -> int:
+    """Tokens of the longest gold completion, in the tokens of the model in `path`."""
+    encode = load_tokenizer(path)
+    return max(len(encode(completion_text(example))["input_ids"]) for example in examples)
