@@ -43,8 +43,8 @@ def rows(count, **more):
     ("override", "message"),
     [
         ("stage.1.sourc=answers", "stage.1.sourc: there is no setting 'sourc'. Did you mean 'source'?"),
-        ("stage.1.optim.rl=1e-3", "stage.1.optim.rl: there is no setting 'rl'. Did you mean 'lr'?"),
-        ("stage.1.kind=sftt", "no stage is called 'sftt'. Did you mean 'sft'?"),
+        ("stage.1.optim.warmp=0", "stage.1.optim.warmp: there is no setting 'warmp'. Did you mean 'warmup'?"),
+        ("stage.1.kind=sftt", "stage.1.kind: no stage is called 'sftt'. Did you mean 'sft'?"),
         ("task=word_problem", "task: no task is called 'word_problem'. Did you mean 'word_problems'?"),
         ("task=nowhere.csv", "task: there is no data file nowhere.csv."),
         ("bugdet.flops=1e9", "bugdet: there is no setting 'bugdet'. Did you mean 'budget'?"),

@@ -83,8 +83,8 @@ def plain_gradient(loss: Tensor) -> Tensor:
     return total
 
 
-def assert_same(ours: Tensor, expected: Tensor) -> None:
-    assert (ours - expected).abs().max() <= 1e-9 * expected.abs().max()
+def assert_same(ours: Tensor, expected: Tensor, within: float = 1e-9) -> None:
+    assert (ours - expected).abs().max() <= within * expected.abs().max()
 
 
 def logits_of(document: Document) -> Tensor:
@@ -172,6 +172,7 @@ def test_other_variants_are_cut_alike(entries):
     assert_same(
         gradient(terms, documents, [[1], [0]], decoder=decoder, chunk_bytes=1)[0],
         gradient(terms, documents, decoder=decoder)[0],
+        within=1e-6,  # Gemma's norms are float32 by definition
     )
 
 

@@ -1,6 +1,6 @@
 """The schema of a recipe: one tree of frozen values, written in TOML, checked whole before a weight is loaded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +76,7 @@ class Recipe(Frozen):
         recipe = parse_model(cls, tree)
         for number, stage in enumerate(recipe.stage, 1):
             where = f"stage.{number}"
-            settings = check_settings(find("stage", stage.kind), stage.settings, where)
+            settings = check_settings(_find(stage.kind, "stage", f"{where}.kind"), stage.settings, where)
             for kind in ("algorithm", "reward"):
                 if kind in settings:
                     _check_part(kind, settings[kind], f"{where}.{kind}")
@@ -110,7 +110,7 @@ class Recipe(Frozen):
 
 def library() -> dict[str, Path]:
     """The recipes that whit ships, by name."""
-    return {path.stem: path for path in sorted(LIBRARY.glob("*.toml"))}
+    return dict(sorted((path.stem, path) for path in LIBRARY.glob("*.toml")))
 
 
 def _locate(source: str) -> Path:
@@ -128,8 +128,12 @@ def _check_part(kind: str, spec: Any, where: str) -> None:
     """A part that a stage finds by name later: an error should come now, not after the stages before it."""
     settings = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = str(settings.pop("name", ""))
+    check_settings(_find(name, kind, where), settings, where)
+
+
+def _find(name: str, kind: str, where: str) -> Callable[..., Any]:
     try:
-        check_settings(find(kind, name), settings, where)
+        return find(kind, name)
     except PartError as error:
         raise RecipeError(f"{where}: {error}") from None
 

@@ -26,7 +26,7 @@ class Row:
     """One pipeline or arm.
 
     accuracy: mean over seeds, items and samples, under the frozen profile; difference: to the untrained model asked
-    zero-shot, simultaneous over the rows; None for that model itself, or where a row alone has too little data.
+    zero-shot, simultaneous over the rows; None for that model itself, and for trained rows while none has two seeds.
     flops, seconds: of one run, mean over seeds; a shared prefix counts in full for every pipeline that uses it.
     """
 
@@ -77,8 +77,11 @@ def compare(study: Study, directory: Path) -> Leaderboard:
     if REFERENCE not in arms:
         raise RunError(f"{directory}: the untrained model is not scored yet, so there is nothing to compare with.")
     groups, scores = _matrices(study, arms, runs)
-    means = seed_means(scores, groups, fixed=set(arms))
-    family = compare_to_reference(scores, groups, REFERENCE, fixed=set(arms)) if len(scores) > 1 else ()
+    # Without a second seed of anything, how much a training varies is unknown: intervals then cover the items alone.
+    has_seeds = any(len(rows) > 1 for rows in scores.values())
+    means = seed_means(scores, groups, fixed=set(arms) if has_seeds else set(scores))
+    compared = scores if has_seeds else {name: scores[name] for name in arms}
+    family = compare_to_reference(compared, groups, REFERENCE, fixed=set(arms)) if len(compared) > 1 else ()
     differences = {row.a: row.difference for row in family}
     rows = [_arm_row(name, record, means[name], differences.get(name)) for name, record in arms.items()]
     for spec in study.pipeline:

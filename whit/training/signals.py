@@ -232,13 +232,12 @@ class _Chunks:
             assert self.forward.teacher is not None and self.teacher_TD is not None
             with torch.no_grad():
                 teacher_TV = self.forward.teacher.logits(self.teacher_TD[rows])
-                width = min(teacher_TV.shape[-1], logits_TV.shape[-1])  # heads padded to different widths
-                signals["teacher_logits_TV"] = teacher_TV[:, :width]
-                signals["logits_TV"] = logits_TV[:, :width]
                 if "teacher_logprobs_T" in named:
                     signals["teacher_logprobs_T"], _ = log_prob(
                         teacher_TV, batch.labels_T[rows], self.forward.temperature
                     )
+            width = min(teacher_TV.shape[-1], logits_TV.shape[-1])  # heads padded to different widths
+            signals["teacher_logits_TV"], signals["logits_TV"] = teacher_TV[:, :width], logits_TV[:, :width]
         return signals
 
 

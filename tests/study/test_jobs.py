@@ -1,0 +1,124 @@
+"""A study as jobs: what is shared is done once, and what is done does not depend on how it was interrupted."""
+
+import pytest
+
+from whit.core.errors import BudgetError, RecipeError
+from whit.core.flops import Shape
+from whit.recipes.machine import Rates
+from whit.study.grid import choose_pipelines, estimate, fit_to_hours, unique_flops
+from whit.study.jobs import plan_jobs
+from whit.study.resources import choose_workers
+from whit.study.study import Study
+
+SFT, KD, RL = ({"kind": kind} for kind in ("sft", "kd", "rl"))
+SHAPE = Shape(vocab_size=1000, width=64, num_layers=2, num_heads=4, num_kv_heads=4, head_size=16, intermediate=128)
+RATES = Rates(train=1e9, sample=5e8, prompt_tokens=50, own_tokens=20)
+
+
+def study(*pipelines, **more):
+    specs = [{"name": name, "stage": stages} for name, stages in pipelines]
+    return Study.make({"model": "m", "task": "word_problems", "flops": 9e9, "seeds": 2, "pipeline": specs, **more})
+
+
+def ids(jobs):
+    return [job.id for job in jobs]
+
+
+def test_a_shared_prefix_is_one_job_that_both_pipelines_wait_for():
+    jobs = plan_jobs(study(("sft-rl", [SFT, RL]), ("sft-kd", [SFT, KD]), seeds=1))
+    assert ids(jobs)[3:] == ["prefix-sft-rl-1-0", "run-sft-rl-0", "run-sft-kd-0"]
+    assert {job.after for job in jobs if job.kind == "run"} == {("prefix-sft-rl-1-0",)}
+
+
+def test_a_prefix_of_two_stages_waits_for_the_prefix_of_one():
+    jobs = {job.id: job for job in plan_jobs(study(("a", [SFT, KD, RL]), ("b", [SFT, KD, SFT]), seeds=1))}
+    assert jobs["prefix-a-2-0"].after == ("prefix-a-1-0",)
+    assert jobs["run-b-0"].after == ("prefix-a-2-0",)
+
+
+def test_prefixes_with_other_settings_or_another_share_are_not_shared():
+    other_rate = {"kind": "sft", "optim": {"lr": 1e-3}}
+    jobs = plan_jobs(study(("a", [SFT, RL]), ("b", [other_rate, RL]), ("c", [{**SFT, "share": 3.0}, RL]), seeds=1))
+    assert sum(job.kind == "prefix" for job in jobs) == 3
+
+
+def test_a_whole_pipeline_that_is_the_prefix_of_another_at_the_same_budget_is_not_trained_twice():
+    # sft alone spends three thirds, as the first stage of sft-rl one half: they are different trainings.
+    jobs = plan_jobs(study(("sft", [SFT]), ("sft-rl", [SFT, RL]), seeds=1))
+    assert ids(jobs)[3:] == ["run-sft-0", "prefix-sft-rl-1-0", "run-sft-rl-0"]
+
+
+def test_arms_come_first_and_then_whole_seeds():
+    jobs = plan_jobs(study(("sft", [SFT]), ("rl", [RL])))
+    assert ids(jobs) == [
+        "arm-zero_shot", "arm-few_shot", "arm-majority@8", "run-sft-0", "run-rl-0", "run-sft-1", "run-rl-1",
+    ]  # fmt: skip
+
+
+def test_a_shared_prefix_is_counted_once():
+    assert sum(f for _, f in unique_flops(study(("a", [SFT, RL]), ("b", [SFT, KD]), seeds=1))) == 1.5 * 9e9
+    assert sum(f for _, f in unique_flops(study(("a", [SFT, RL]), ("b", [KD, SFT]), seeds=1))) == 2 * 9e9
+
+
+@pytest.mark.parametrize(
+    ("has_rationales", "has_teacher", "names"),
+    [
+        (True, True, ["kd", "kd-rl", "rl", "sft", "sft-kd-rl", "sft-rl"]),
+        (True, False, ["rl", "sft", "sft-rl"]),
+        (False, True, ["kd", "kd-rl", "rl", "sft-answers", "sft-answers-rl", "sft-own"]),
+        (False, False, ["rl", "sft-answers", "sft-answers-rl", "sft-own"]),
+    ],
+)
+def test_the_pipelines_that_the_data_allow_and_a_note_for_each_of_the_others(has_rationales, has_teacher, names):
+    chosen, notes = choose_pipelines(has_rationales=has_rationales, has_teacher=has_teacher)
+    assert [pipeline["name"] for pipeline in chosen] == names
+    assert len(chosen) + len(notes) == 9
+    study_of_them = study(*((p["name"], p["stage"]) for p in chosen))
+    assert len(study_of_them.pipeline) == len(names)
+    if not has_teacher:
+        assert any(note.startswith("kd: left out, there is no teacher (--teacher DIR") for note in notes)
+    if not has_rationales:
+        assert "sft: left out, the task has no rationales" in notes
+
+
+def test_two_pipelines_of_one_name_are_refused():
+    with pytest.raises(RecipeError, match="two pipelines are called 'a'"):
+        study(("a", [SFT]), ("a", [RL]))
+
+
+def test_a_wrong_setting_names_its_pipeline():
+    with pytest.raises(RecipeError, match=r"pipeline 'a': stage\.2\.prompts_per_stp: there is no setting .* Did you mean"):
+        study(("a", [SFT, {"kind": "rl", "prompts_per_stp": 4}]))
+
+
+def test_a_study_fills_its_hours():
+    whole = study(("sft", [SFT]), ("rl", [RL]))
+    fitted, items = fit_to_hours(whole, RATES, SHAPE, 500, workers=2, hours=2)
+    seconds = estimate(fitted, RATES, SHAPE, items, workers=2).seconds
+    assert seconds == pytest.approx(0.85 * 2 * 3600, rel=0.02)
+    assert fit_to_hours(whole, RATES, SHAPE, 500, workers=2, hours=4)[0].flops > 2 * fitted.flops
+
+
+def test_scoring_takes_at_most_a_third_of_short_hours():
+    whole = study(("sft", [SFT]), ("rl", [RL]))
+    _, items = fit_to_hours(whole, RATES, SHAPE, 500_000, workers=1, hours=1)
+    fitted, _ = fit_to_hours(whole, RATES, SHAPE, 500_000, workers=1, hours=1)
+    cost = estimate(fitted, RATES, SHAPE, items, workers=1)
+    assert items < 500_000
+    assert cost.evaluate_seconds <= 0.36 * cost.seconds / 0.99
+
+
+@pytest.mark.parametrize("hours", [0.0, 1e-5, 0.005])
+def test_too_few_hours_say_how_many_are_needed(hours):
+    whole = study(("sft", [SFT]), ("rl", [RL]))
+    with pytest.raises(BudgetError, match=r"about [\d.]+ hours are needed\. Raise --hours, take fewer --seeds") as caught:
+        fit_to_hours(whole, Rates(1e7, 1e7, 50, 20), SHAPE, 500, workers=1, hours=hours)
+    needed = float(str(caught.value).partition("about ")[2].split()[0])
+    fit_to_hours(whole, Rates(1e7, 1e7, 50, 20), SHAPE, 500, workers=1, hours=1.1 * needed + 0.1)
+
+
+def test_workers_are_one_a_core_as_far_as_memory_holds():
+    assert choose_workers(3, SHAPE) == 3
+    assert choose_workers(0, SHAPE, "cuda") == 1
+    huge = Shape(vocab_size=150_000, width=8192, num_layers=80, num_heads=64, num_kv_heads=8, head_size=128, intermediate=28_000)
+    assert choose_workers(0, huge) == 1
