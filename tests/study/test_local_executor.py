@@ -12,11 +12,13 @@ import pytest
 
 from whit.core.errors import UsageError
 from whit.core.rundir import Store
+from whit.recipes.pipeline import Site
 from whit.study.executors.local import run_jobs
 from whit.study.grid import write_study
 from whit.study.jobs import plan_jobs
 from whit.study.run import is_recorded, run_study
 from whit.study.study import Study
+from whit.study.worker import do
 
 SFT = {"kind": "sft", "batch_documents": 4, "optim": {"lr": 1e-3}}
 RL = {"kind": "rl", "prompts_per_step": 2, "algorithm": {"name": "grpo", "group_size": 2}}
@@ -44,7 +46,7 @@ def make(tiny_model, sums):
     return make
 
 
-@pytest.mark.slow  # 8 s
+@pytest.mark.slow  # 15 s: three workers
 def test_a_worker_that_dies_is_a_recorded_failure_and_the_study_goes_on(make, tmp_path):
     (tmp_path / "mine.py").write_text(STAGE)
     mine = f"{tmp_path / 'mine.py'}:breaks"
@@ -68,16 +70,16 @@ def test_a_worker_that_dies_is_a_recorded_failure_and_the_study_goes_on(make, tm
     run_study(study, tmp_path / "study", tmp_path / "runs", workers=1, watch=lambda *_: pytest.fail("ran again"))
 
 
-@pytest.mark.slow  # 3 s
+@pytest.mark.slow  # 4 s
 def test_a_request_that_is_wrong_as_written_stops_the_study(make, tmp_path):
     study = make(("rl", [{**RL, "sampling": {"temperature": 0}}]))
     with pytest.raises(UsageError, match="run-rl-0: stage rl: sampling needs temperature above 0"):
         run_study(study, tmp_path / "study", tmp_path / "runs", workers=1)
 
 
-@pytest.mark.slow  # 10 s
+@pytest.mark.slow  # 15 s: two studies
 def test_a_killed_study_loses_no_finished_stage(make, tmp_path):
-    study = make(("sft-rl", [SFT, RL]), ("sft", [SFT]), seeds=2)
+    study = make(("sft-rl", [SFT, RL]), ("sft", [SFT]))
     write_study(tmp_path / "study.toml", study)
     command = [sys.executable, "-m", "whit.cli.main", "study", "study.toml", "--workers", "1", "--device", "cpu"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -96,17 +98,18 @@ def test_a_killed_study_loses_no_finished_stage(make, tmp_path):
     assert before.items() <= after.items()
     assert not list(store.root.glob("*.partial"))
     assert again.stdout.splitlines()[-1] == "runs/study-study"
-    assert len(list(runs.glob("*/run.json"))) == 4
+    assert len(list(runs.glob("*/run.json"))) == 2
 
 
-@pytest.mark.slow  # 5 s
 def test_what_a_study_records_stands_until_its_settings_data_or_model_change(make, tmp_path, sums):
     data = tmp_path / "data.jsonl"
     data.write_text(sums.read_text())
     study = make(("sft", [SFT]), task=str(data))
     directory = tmp_path / "study"
-    run_study(study, directory, tmp_path / "runs", workers=1)
     arm, run = plan_jobs(study)
+    for job in (arm, run):
+        assert not is_recorded(job, directory, study)
+        do(job.to_plain(), study, directory, Site(tmp_path / "runs"))
     assert is_recorded(arm, directory, study) and is_recorded(run, directory, study)
     longer = study.model_copy(update={"max_new_tokens": 7})
     assert not is_recorded(arm, directory, longer) and not is_recorded(run, directory, longer)
@@ -116,18 +119,17 @@ def test_what_a_study_records_stands_until_its_settings_data_or_model_change(mak
     assert not is_recorded(arm, directory, study) and not is_recorded(run, directory, study)
 
 
+@pytest.mark.slow  # 3 s
 def test_a_worker_that_cannot_start_says_where_to_look(make, tmp_path):
     study = make(("sft", [SFT]))
     job = replace(plan_jobs(study)[0], id="arm")
     tmp_path.joinpath("study.toml").write_text("not a study")
-    events = run_jobs(
-        [job], tmp_path, tmp_path, workers=1, threads=1, device="cpu", watch=lambda *_: None
-    )  # fmt: skip
+    events = run_jobs([job], tmp_path, tmp_path, workers=1, threads=1, device="cpu", watch=lambda *_: None)
     assert "see " in events["arm"]["error"] and "worker-0.log" in events["arm"]["error"]
     assert "is not valid TOML" in (tmp_path / "worker-0.log").read_text()
 
 
-@pytest.mark.slow  # 25 s
+@pytest.mark.slow  # 15 s
 def test_from_a_file_to_a_leaderboard_and_a_model_that_transformers_runs(whit, make, tmp_path):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -84,7 +84,8 @@ def plain_gradient(loss: Tensor) -> Tensor:
 
 
 def assert_same(ours: Tensor, expected: Tensor, within: float = 1e-9) -> None:
-    assert (ours - expected).abs().max() <= within * expected.abs().max()
+    difference = float((ours - expected).abs().max())
+    assert difference <= within * float(expected.abs().max())
 
 
 def logits_of(document: Document) -> Tensor:
@@ -104,7 +105,7 @@ def rollouts(documents: list[Document]) -> list[Document]:
     ]
 
 
-SIZES = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 9)), min_size=1, max_size=6)
+SIZES = st.lists(st.tuples(st.integers(1, 6), st.integers(0, 9)), min_size=1, max_size=5)
 # A cut keeps a document whole: which micro-batch each of at most six documents goes to, and the order within.
 CUTS = st.tuples(st.lists(st.integers(0, 2), min_size=6, max_size=6), st.permutations(range(6)))
 
@@ -118,7 +119,7 @@ def cut_of(count: int, drawn: tuple[list[int], list[int]]) -> list[list[int]]:
 @EACH_REDUCTION
 @pytest.mark.parametrize("objective", [cross_entropy, forward_kl, clipped_surrogate])
 @given(sizes=SIZES, drawn=CUTS, chunk_bytes=st.sampled_from([1, 3 * 4 * 64, ALL_AT_ONCE]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_step_is_the_sum_of_its_micro_batches(objective, reduction, sizes, drawn, chunk_bytes):
     documents = rollouts(tiny_documents((2, 3), *sizes))
     documents[-1] = replace(documents[-1], weights={objective.__name__: 2.5})
@@ -140,7 +141,8 @@ def test_a_sum_of_terms_is_the_sum_of_their_gradients(reduction):
         Term(surrogate_of_sequence, weight=2.0, reduction=reduction),
     ]
     together, _ = gradient(terms, documents, chunk_bytes=3 * 4 * 64)
-    assert_same(together, sum(gradient([term], documents)[0] for term in terms))
+    apart = sum(gradient([term], documents)[0] for term in terms)
+    assert_same(together, apart, within=1e-6)  # norms are computed in float32 in every dtype, as published
 
 
 def test_cross_entropy_equals_torchs_on_a_padded_batch():
@@ -172,7 +174,7 @@ def test_other_variants_are_cut_alike(entries):
     assert_same(
         gradient(terms, documents, [[1], [0]], decoder=decoder, chunk_bytes=1)[0],
         gradient(terms, documents, decoder=decoder)[0],
-        within=1e-6,  # Gemma's norms are float32 by definition
+        within=1e-6,  # Gemma's norms have float32 weights
     )
 
 

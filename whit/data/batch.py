@@ -50,14 +50,13 @@ class Batch:
     recorded: dict[str, Tensor]
     facts: dict[str, Tensor]
 
-    @property
-    def num_pairs(self) -> int:
-        """Query-key pairs that attend."""
-        return sum(length * (length + 1) // 2 for length in self.lengths)
 
+def collate(documents: Sequence[Document], device: torch.device, *, multiple: int = 1) -> Batch:
+    """The documents as one micro-batch, in their order.
 
-def collate(documents: Sequence[Document], device: torch.device) -> Batch:
-    """The documents as one micro-batch, in their order."""
+    multiple: fill the row up to a multiple of so many tokens with one more document that nothing looks at. Libraries
+        keep a compiled matrix product for every shape they meet; with few shapes that costs neither memory nor time.
+    """
     tokens: list[int] = []
     positions: list[int] = []
     sources: list[int] = []
@@ -72,11 +71,17 @@ def collate(documents: Sequence[Document], device: torch.device) -> Batch:
         offset += range(len(scored))
         tokens += document.ids
         positions += range(len(document.ids))
+    lengths = [len(document.ids) for document in documents]
+    filler = -len(tokens) % multiple
+    if filler:
+        tokens += [0] * filler
+        positions += range(filler)
+        lengths.append(filler)
     tokens_L, source_T = torch.tensor(tokens), torch.tensor(sources, dtype=torch.long)
     return Batch(
         tokens_L=tokens_L.to(device),
         positions_L=torch.tensor(positions).to(device),
-        lengths=tuple(len(document.ids) for document in documents),
+        lengths=tuple(lengths),
         source_T=source_T.to(device),
         labels_T=tokens_L[source_T + 1].to(device),
         sequence_T=torch.tensor(sequence, dtype=torch.long).to(device),

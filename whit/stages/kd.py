@@ -13,6 +13,7 @@ from pydantic import Field
 from whit.core.answers import completion_text
 from whit.core.errors import DataError, RecipeError
 from whit.core.files import read_rows
+from whit.core.parts import inputs
 from whit.core.rundir import Run
 from whit.core.seeds import key64, stream
 from whit.core.types import Artifact, Example, Message
@@ -22,17 +23,22 @@ from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
 from whit.models.adapters import Lora
 from whit.models.load import Policy, load_policy, resolve_model
-from whit.objectives._types import Reduction, Term
+from whit.objectives._types import Term
 from whit.objectives.cross_entropy import cross_entropy
-from whit.objectives.forward_kl import forward_kl
 from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect, figures
 from whit.stages._setup import in_epochs, renderer_of, set_up, train_and_save
 from whit.stages._task import is_file, load_task
+from whit.stages._terms import TermSpec, build_terms
 from whit.training.loop import Feed
 from whit.training.optim import Optim
+
+KL_AND_CROSS_ENTROPY = (
+    TermSpec(objective="forward_kl", weight=0.5),  # the balance of DistillKit's default
+    TermSpec(objective="cross_entropy", weight=0.5),
+)
 
 
 def kd(
@@ -40,33 +46,33 @@ def kd(
     run: Run,
     *,
     text: Literal["given", "teacher"] | None = None,
-    kl_weight: Annotated[float, Field(ge=0, le=1)] = 0.5,
-    temperature: Annotated[float, Field(gt=0)] = 1.0,
+    terms: tuple[TermSpec, ...] = KL_AND_CROSS_ENTROPY,
     on_policy: Annotated[float, Field(ge=0, le=1)] = 0.0,
     epochs: Annotated[float, Field(gt=0)] | None = None,
     batch_documents: Annotated[int, Field(gt=0)] = 32,
     sampling: Sampling = Sampling(),
     optim: Optim = Optim(),
     lora: Lora | None = None,
-    reduction: Reduction = "token",
     max_tokens: int = 4096,
     recompute: bool = False,
 ) -> Artifact:
-    """Minimise (1 - kl_weight) cross-entropy + kl_weight forward KL to the run's teacher.
+    """Minimise the terms, by default half cross-entropy and half forward KL to the run's teacher.
 
     text: what the losses are taken on off-policy: "given" rationales, or completions that the "teacher" writes as the
         stage goes (charged). None takes the rationales where the task has them.
-    temperature: softens both distributions inside the KL, times its square; it does not touch the sampling.
-    on_policy: share of the steps taken on fresh completions of the student. There the KL stands alone: the label is the
-        student's own sample, and cross-entropy would only repeat it.
+    on_policy: share of the steps taken on fresh completions of the student. There cross-entropy is left out: the label is
+        the student's own sample.
     A teacher that is a JSONL or CSV file (columns prompt and completion) is trained on as text, whatever its tokenizer.
     Raises RecipeError when there is no teacher, or when it writes other tokens than the student.
     """
     if not run.teacher:
         raise RecipeError("stage kd: there is no teacher. Set teacher = a model directory, or a file of its texts.")
-    if on_policy and not kl_weight:
+    loss = build_terms(terms)
+    asks_teacher = any(name.startswith("teacher") for term in loss for name in inputs(term.objective))
+    if on_policy and not asks_teacher:
         raise RecipeError(
-            f"stage kd: on_policy={on_policy} trains by the KL alone, and kl_weight is 0. Raise kl_weight."
+            f"stage kd: on_policy={on_policy} needs a term that asks the teacher, such as forward_kl; the terms are "
+            f"{', '.join(term.name for term in loss)}."
         )
     task = load_task(run.task)
     sampling = sampling.within(run.max_new_tokens)
@@ -75,7 +81,7 @@ def kd(
         documents = _texts(trainee.renderer, task.take("train"), Path(str(run.teacher)))
         indices = in_epochs(len(documents), batch_documents, run.seed, "kd-order", epochs)
         return train_and_save(
-            trainee, run, [Term(cross_entropy, reduction=reduction)], lambda step, _: _feed(documents, indices(step)),
+            trainee, run, [Term(cross_entropy)], lambda step, _: _feed(documents, indices(step)),
             max_tokens=max_tokens,
         )  # fmt: skip
     teacher = load_policy(resolve_model(str(run.teacher)), dtype=run.dtype, device=run.device)
@@ -113,21 +119,8 @@ def kd(
         fresh = [replace(plain_document(r), weights=weights) for g in groups for r in g.rollouts]
         return Feed(fresh, {"on_policy": float(is_on_policy), **figures(groups)})
 
-    scorer = teacher if kl_weight else None  # a teacher that only writes does not score as well
-    return train_and_save(
-        trainee, run, _terms(kl_weight, temperature, reduction), producer, max_tokens=max_tokens, teacher=scorer
-    )
-
-
-def _terms(kl_weight: float, temperature: float, reduction: Reduction) -> list[Term]:
-    from functools import partial
-
-    terms = []
-    if kl_weight > 0:
-        terms.append(Term(partial(forward_kl, temperature=temperature), weight=kl_weight, reduction=reduction))
-    if kl_weight < 1:
-        terms.append(Term(cross_entropy, weight=1 - kl_weight, reduction=reduction))
-    return terms
+    scorer = teacher if asks_teacher else None  # a teacher that only writes does not score as well
+    return train_and_save(trainee, run, loss, producer, max_tokens=max_tokens, teacher=scorer)
 
 
 def _feed(documents: list[Document], chosen: list[int] | None) -> Feed | None:

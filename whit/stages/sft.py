@@ -17,14 +17,13 @@ from whit.data.batch import Document
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
 from whit.models.adapters import Lora
-from whit.objectives._types import Reduction, Term
-from whit.objectives.cross_entropy import cross_entropy
 from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect
 from whit.stages._setup import Trainee, in_epochs, set_up, train_and_save
 from whit.stages._task import load_task
+from whit.stages._terms import TermSpec, build_terms
 from whit.training.loop import Feed
 from whit.training.optim import Optim
 
@@ -40,7 +39,7 @@ def sft(
     batch_documents: Annotated[int, Field(gt=0)] = 32,
     optim: Optim = Optim(),
     lora: Lora | None = None,
-    reduction: Reduction = "token",
+    terms: tuple[TermSpec, ...] = (TermSpec(objective="cross_entropy"),),
     max_tokens: int = 4096,
     recompute: bool = False,
     own_share: Annotated[float, Field(gt=0, lt=1)] = 0.4,
@@ -48,7 +47,7 @@ def sft(
     own_prompts: Annotated[int, Field(gt=0)] = 32,
     sampling: Sampling = Sampling(),
 ) -> Artifact:
-    """Minimise cross-entropy on the training split's completions until the budget is spent.
+    """Minimise the terms (cross-entropy) on the training split's completions until the budget is spent.
 
     source: "rationales" (the worked solution, then the answer), "answers" (the answer alone) or "own" (completions of the
         start model that the verifier accepts).
@@ -70,7 +69,7 @@ def sft(
         chosen = indices(step)
         return None if chosen is None else Feed([documents[i] for i in chosen])
 
-    return train_and_save(trainee, run, [Term(cross_entropy, reduction=reduction)], producer, max_tokens=max_tokens)
+    return train_and_save(trainee, run, build_terms(terms), producer, max_tokens=max_tokens)
 
 
 def gold_documents(trainee: Trainee, examples: list[Example], source: Source) -> list[Document]:

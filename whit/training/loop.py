@@ -24,6 +24,8 @@ from whit.training.optim import Optimizer
 from whit.training.signals import Forward, Sums, accumulate, check_terms
 from whit.training.weights import token_weights
 
+ROW_MULTIPLE = 128  # tokens; see `collate`. Filling is charged to nobody
+
 
 @dataclass(frozen=True)
 class Feed:
@@ -142,7 +144,7 @@ def _gradient(
     weights = {term.name: token_weights(documents, term) for term in terms}
     total = Sums()
     for members in micro_batches(documents, max_tokens):
-        batch: Batch = collate([documents[i] for i in members], device)
+        batch: Batch = collate([documents[i] for i in members], device, multiple=ROW_MULTIPLE)
         if not len(batch.source_T):
             continue
         own = {name: [values[i] for i in members] for name, values in weights.items()}

@@ -1,0 +1,218 @@
+"""A pipeline is a fold over stages whose results are found again by everything they depend on."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from whit.core.errors import BudgetError, RecipeError, RunError
+from whit.core.rundir import differences
+from whit.recipes.execute import execute
+from whit.recipes.pipeline import Site, fingerprint, run_pipeline, stage_facts, task_modules
+from whit.recipes.recipe import Recipe
+
+SFT = {"kind": "sft", "batch_documents": 4, "optim": {"lr": 1e-3}}
+# A stage of the user's own, which spends half of what it gets, fails, or collapses.
+STAGE = '''
+import shutil
+from whit.core.rundir import Run
+
+def mine(start, run: Run, *, how: str = "spends"):
+    """Copies the model."""
+    if how == "fails":
+        raise ValueError("this stage cannot work")
+    run.ledger.charge("train", flops=0.5 * run.ledger.limit_flops)
+    outcome = {"collapsed": "step 2: cross_entropy is nan."} if how == "collapses" else {}
+    return run.save(lambda directory: shutil.copytree(start.path, directory, dirs_exist_ok=True), **outcome)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path):
+    (tmp_path / "stage.py").write_text(STAGE)
+
+    def mine(how="spends", **more):
+        return {"kind": f"{tmp_path / 'stage.py'}:mine", "how": how, **more}
+
+    return mine
+
+
+@pytest.fixture
+def recipe(tiny_model, sums):
+    def recipe(*stages, **more):
+        return Recipe.make({
+            "name": "r", "model": str(tiny_model), "task": str(sums), "dtype": "float32", "max_new_tokens": 5,
+            "budget": {"flops": 1e8}, "evaluate": {"items": 4, "samples": 1}, "stage": list(stages) or [SFT], **more,
+        })  # fmt: skip
+
+    return recipe
+
+
+@pytest.fixture
+def site(tmp_path):
+    told = []
+    site = Site(tmp_path / "runs", notify=told.append)
+    return replace(site, notify=told.append), told
+
+
+def facts(recipe, number=1):
+    from whit.recipes.pipeline import start_artifact
+
+    return stage_facts(recipe, number, recipe.stage[number - 1], start_artifact(recipe), 1e8, "cpu")
+
+
+def test_running_twice_finds_what_is_there(recipe, site, mine):
+    here, told = site
+    first = run_pipeline(recipe(SFT, mine()), here)
+    assert [artifact.path.name.partition("-")[0] for artifact in first][1:2] == ["sft"]
+    told.clear()
+    assert run_pipeline(recipe(SFT, mine()), here) == first
+    assert [line.get("found") for line in told] == [True, True]
+
+
+def test_equal_prefixes_are_computed_once(recipe, site, mine):
+    here, _ = site
+    one = run_pipeline(recipe(SFT, mine()), here)
+    other = run_pipeline(recipe(SFT, mine(share=1.0, how="collapses")), here)
+    assert one[1] == other[1] and one[2] != other[2]
+    assert run_pipeline(recipe(SFT, mine()), here, depth=1) == one[:2]
+
+
+def test_only_found_runs_nothing(recipe, site, mine):
+    here, _ = site
+    two = recipe(SFT, mine())
+    assert len(run_pipeline(two, here, only_found=True)) == 1
+    run_pipeline(two, here, depth=1)
+    assert len(run_pipeline(two, here, only_found=True)) == 2
+
+
+def test_what_a_stage_leaves_passes_on(recipe, site, mine):
+    here, _ = site
+    _, first, second = run_pipeline(recipe(mine(), mine()), here)
+    assert first.facts()["ledger"]["limit_flops"] == 0.5e8
+    assert second.facts()["ledger"]["limit_flops"] == 0.75e8
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"stage": [{**SFT, "batch_documents": 8}]}, "settings.batch_documents: 4 -> 8"),
+        ({"stage": [{**SFT, "optim": {"lr": 0.002}}]}, "settings.optim.lr: 0.001 -> 0.002"),
+        ({"max_new_tokens": 6}, "settings.max_new_tokens: 5 -> 6"),
+        ({"dtype": "bfloat16"}, "dtype: float32 -> bfloat16"),
+    ],
+)
+def test_a_key_changes_with_a_setting_and_says_which(recipe, change, line):
+    old, new = facts(recipe()), facts(recipe(**change))
+    assert old.key() != new.key()
+    assert differences(vars(old), vars(new)) == [line]
+
+
+def test_a_key_does_not_change_with_names_and_remarks(recipe):
+    assert facts(recipe()).key() == facts(recipe(name="other", about="Something.")).key()
+
+
+def test_a_key_changes_with_the_start_model_and_with_the_data(recipe, tiny_model, sums, tmp_path):
+    other = Path(shutil.copytree(tiny_model, tmp_path / "other"))
+    assert facts(recipe()).key() == facts(recipe(model=str(other))).key()  # where it stands is nothing
+    (other / "config.json").write_text((other / "config.json").read_text() + " ")
+    changed = differences(vars(facts(recipe())), vars(facts(recipe(model=str(other)))))
+    assert [line.partition(":")[0] for line in changed] == ["inputs.start"]
+    data = Path(shutil.copy(sums, tmp_path / "sums.jsonl"))
+    before = facts(recipe(task=str(data)))
+    data.write_text(data.read_text().replace("0 + 1?", "0 plus 1?"))
+    after = facts(recipe(task=str(data)))
+    assert [line.partition(":")[0] for line in differences(vars(before), vars(after))] == ["inputs.task"]
+
+
+def test_a_key_changes_with_the_code_of_the_parts_it_names(recipe, mine, tmp_path):
+    old = facts(recipe(mine()))
+    copy = tmp_path / "copy.py"
+    copy.write_text(STAGE.replace("0.5", "0.6"))
+    new = facts(recipe({**mine(), "kind": f"{copy}:mine"}))
+    assert any(line.startswith("code: ") for line in differences(vars(old), vars(new)))
+
+
+def test_code_covers_verifiers_and_the_parts_that_stand_by_default(recipe, sums):
+    assert "whit.verifiers.exact_number" in task_modules("gsm8k")
+    assert "my.py" in task_modules({"name": str(sums), "verifier": "my.py:reward"})
+    plain, named = recipe({"kind": "rl"}), recipe({"kind": "rl", "algorithm": "grpo"})
+    assert facts(plain).code == facts(named).code != facts(recipe()).code
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"budget": {}}, BudgetError, r"stage\.1 \(sft\): there is no budget, and nothing else ends this stage"),
+        ({"task": None}, RecipeError, "task: this setting is needed"),
+        ({"model": None}, RecipeError, "model: this setting is needed"),
+        ({"stage": [SFT, {"kind": "kd"}]}, RecipeError, "teacher: stage kd needs one"),
+    ],
+)
+def test_what_would_fail_later_is_refused_before_the_first_stage(recipe, site, change, error, message):
+    with pytest.raises(error, match=message):
+        run_pipeline(recipe(**change), site[0])
+    assert not site[0].root.exists()
+
+
+def test_without_a_budget_epochs_end_a_stage(recipe, site):
+    _, done = run_pipeline(recipe({**SFT, "epochs": 0.2}, budget={}), site[0])
+    assert done.facts()["outcome"]["updates"] == 2  # 40 rows x 0.2 in fours
+
+
+def test_a_failing_stage_keeps_what_was_reached_and_scores_it(recipe, site, mine, tmp_path):
+    run = execute(recipe(SFT, mine("fails"), mine()), site[0], tmp_path / "run")
+    assert (run["outcome"], run["error"]) == ("failed", "ValueError: this stage cannot work")
+    assert [stage["kind"] for stage in run["stages"]] == ["sft"]
+    assert Path(run["model"]).name.startswith("sft-")
+    assert run["score"]["num_items"] == 4
+    assert json.loads((tmp_path / "run" / "run.json").read_text()) == run
+    assert "this stage cannot work" in (tmp_path / "run" / "traceback.txt").read_text()
+    assert Recipe.read(tmp_path / "run" / "recipe.toml").stage[1].settings["how"] == "fails"
+
+
+def test_a_run_that_fails_at_once_has_the_score_of_the_start_model(recipe, site, mine, tmp_path, tiny_model):
+    run = execute(recipe(mine("fails")), site[0], tmp_path / "run")
+    assert (run["outcome"], run["model"], run["stages"]) == ("failed", str(tiny_model), [])
+
+
+def test_a_failure_elsewhere_is_recorded_without_training_again(recipe, site, tmp_path):
+    run = execute(recipe(), site[0], tmp_path / "run", failure="the worker died")
+    assert (run["outcome"], run["error"], run["stages"]) == ("failed", "the worker died", [])
+    assert not list(site[0].store.root.glob("sft-*"))
+
+
+def test_a_collapse_is_an_outcome(recipe, site, mine, tmp_path):
+    run = execute(recipe(mine("collapses"), mine()), site[0], tmp_path / "run")
+    assert (run["outcome"], run["error"]) == ("collapsed", "step 2: cross_entropy is nan.")
+    assert len(run["stages"]) == 2 and run["score"]
+
+
+def test_a_learning_rate_that_is_too_high_collapses_and_keeps_the_weights_before(recipe, site, tmp_path):
+    run = execute(recipe({**SFT, "optim": {"lr": 1e30, "schedule": "constant", "warmup": 0}}), site[0], tmp_path / "run")
+    assert run["outcome"] == "collapsed"
+    assert "The weights before this step are kept. Lower the learning rate" in run["error"]
+
+
+def test_making_a_model_from_nothing_that_fails_has_no_score(site, tmp_path):
+    recipe = Recipe.make({
+        "name": "r", "task": "word_problems", "stage": [{"kind": "pretrain", "architecture": {"num_heads": 3, "width": 32}}],
+    })  # fmt: skip
+    run = execute(recipe, site[0], tmp_path / "run")
+    assert (run["outcome"], run["model"], run["score"]) == ("failed", "", None)
+
+
+def test_a_fingerprint_changes_with_what_a_key_changes_with(recipe):
+    assert fingerprint(recipe()) == fingerprint(recipe())
+    assert len({fingerprint(r) for r in (recipe(), recipe(seed=1), recipe({**SFT, "epochs": 1}), recipe(max_new_tokens=9))}) == 4
+
+
+def test_a_damaged_record_of_an_artifact_is_named(recipe, site):
+    here, _ = site
+    _, done = run_pipeline(recipe(), here)
+    (done.path / "artifact.json").write_text("{")
+    with pytest.raises(RunError, match=r"artifact\.json is damaged .* Delete it and run again"):
+        run_pipeline(recipe(), here)

@@ -1,0 +1,94 @@
+"""Recipes are checked whole when they are read: every name, type and range, before a weight is loaded."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whit.core.errors import BudgetError, RecipeError
+from whit.core.settings import override, write_toml
+from whit.recipes.recipe import Budget, Recipe, library
+from whit.study.plan import describe_recipe
+
+
+@pytest.mark.parametrize("name", library())
+def test_every_library_recipe_resolves_and_is_planned(name, tiny_model):
+    recipe = Recipe.read(name)
+    assert recipe.name == name
+    assert recipe.about.endswith(".")
+    if recipe.stage[0].kind != "pretrain":
+        recipe = Recipe.read(name, [f"model={tiny_model}", "budget.flops=9e9"])
+    plan = describe_recipe(recipe)
+    assert [stage["name"].partition("(")[2][:-1] for stage in plan["stages"]] == [stage.kind for stage in recipe.stage]
+    assert plan["flops"] == pytest.approx(sum(stage["flops"] for stage in plan["stages"]))
+
+
+@pytest.mark.parametrize("name", library())
+def test_a_resolved_recipe_is_read_back_as_itself(name, tmp_path):
+    recipe = Recipe.read(name, ["task=word_problems", "budget.hours=2", "seed=3"])
+    path = tmp_path / "recipe.toml"
+    path.write_text(write_toml(recipe.resolved()))
+    again = Recipe.read(path)
+    assert again.resolved() == recipe.resolved()
+    assert Recipe.read(path).budget == Budget(hours=2)
+
+
+def test_overrides_count_stages_from_one_and_reach_into_them():
+    recipe = Recipe.read("sft-rl", ["stage.2.algorithm.group_size=4", "stage.1.optim.lr=2e-5", "task.name=word_problems",
+                                    "task.operations=[2, 3]"])  # fmt: skip
+    assert recipe.stage[1].settings["algorithm"]["group_size"] == 4
+    assert recipe.resolved()["stage"][0]["optim"]["lr"] == 2e-5
+    assert recipe.task == {"name": "word_problems", "operations": [2, 3]}
+
+
+def test_shares_are_parts_of_the_whole():
+    assert Recipe.read("sft-rl").shares == pytest.approx([1 / 3, 2 / 3])
+    assert Recipe.read("sft").shares == [1.0]
+
+
+STAGE = {"kind": "sft"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"stage": []}, "stage: tuple should have at least 1 item"),
+        ({"stage": [STAGE, {"kind": "slf"}]}, "stage.2.kind: no stage is called 'slf'."),
+        ({"stage": [{}]}, "stage.1.kind: this setting is needed and was not given."),
+        ({"stage": [{**STAGE, "share": 0}]}, "stage.1.share: input should be greater than 0; given: 0."),
+        ({"stage": [{**STAGE, "lora": {"rnk": 4}}]}, "stage.1.lora.rnk: there is no setting 'rnk'. Did you mean 'rank'?"),
+        ({"stage": [{**STAGE, "optim": {"betas": [0.9]}}]}, "stage.1.optim.betas.2: this setting is needed"),
+        ({"stage": [{**STAGE, "reduction": "tokens"}]}, "stage.1.reduction: input should be 'token', 'sequence' or"),
+        ({"stage": [{"kind": "rl", "reward": "acuracy"}]}, "stage.1.reward: no reward is called 'acuracy'. Did you mean"),
+        (
+            {"stage": [{"kind": "rl", "algorithm": {"name": "grpo", "group_size": 1}}]},
+            "stage.1.algorithm.group_size: input should be greater than or equal to 2",
+        ),
+        ({"task": {"name": "word_problems", "sizes": 3}}, "task.sizes: there is no setting 'sizes'. Did you mean 'size'?"),
+        ({"task": {"name": "word_problems", "size": "big"}}, "task.size: input should be a valid integer"),
+        ({"budget": {"flops": "much"}}, "budget.flops: input should be a valid number"),
+        ({"budget": {"hours": -1}}, "budget.hours: input should be greater than 0; given: -1."),
+        ({"evaluate": {"items": 0}}, "evaluate.items: input should be greater than 0; given: 0."),
+        ({"dtype": "float16"}, "dtype: input should be 'auto', 'float32' or 'bfloat16'; given: 'float16'."),
+        ({"modle": "x"}, "modle: there is no setting 'modle'. Did you mean 'model'?"),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_its_dotted_path(change, message):
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        Recipe.make({"name": "r", "task": "word_problems", "stage": [STAGE], **change})
+
+
+def test_a_plan_without_a_budget_is_refused(tiny_model):
+    with pytest.raises(BudgetError, match="this recipe names none"):
+        describe_recipe(Recipe.read("sft", [f"model={tiny_model}"]))
+
+
+@given(st.sampled_from(["seed", "name", "stage.1.share", "stage.1", "stage", "task.name", "budget.flops", ""]), st.text())
+def test_any_override_is_taken_or_refused_with_a_recipe_error(name, value):
+    tree = {"name": "r", "stage": [{"kind": "sft"}]}
+    try:
+        override(tree, f"{name}={value}")
+        Recipe.make(tree)
+    except RecipeError as error:
+        assert str(error)
