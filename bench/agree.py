@@ -51,11 +51,14 @@ def main() -> None:
         if mine == theirs:
             same += 1
             continue
-        place = next((i for i, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
+        place = next(
+            (i for i, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs))
+        )
         with torch.no_grad():
             logits = peer(torch.tensor([prompt + theirs[:place]])).logits[0, -1].float()
         top = logits.topk(2).values
-        print(f"prompt {index + 1}: first difference at token {place + 1}; the two best logits are {float(top[0] - top[1]):.3f} apart")
+        apart = float(top[0] - top[1])
+        print(f"prompt {index + 1}: first difference at token {place + 1}; the two best logits are {apart:.3f} apart")
     print(f"{same} of {len(prompts)} completions have the same tokens ({arguments.dtype})")
 
 

@@ -24,7 +24,12 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "sums.jsonl"
     splits = ["train"] * 40 + ["dev"] * 8 + ["test"] * 12
     rows = [
-        {"prompt": f"{n} + {n + 1}?", "answer": str(2 * n + 1), "rationale": f"{n} + {n + 1} = {2 * n + 1}.", "split": s}
+        {
+            "prompt": f"{n} + {n + 1}?",
+            "answer": str(2 * n + 1),
+            "rationale": f"{n} + {n + 1} = {2 * n + 1}.",
+            "split": s,
+        }
         for n, s in enumerate(splits)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -104,7 +104,8 @@ def test_what_a_library_recipe_leaves_open(whit, tiny_model, sums, recipe, left_
 def test_an_unknown_recipe_and_a_directory_in_its_place(whit, tmp_path):
     assert whit("run", "stf").error.startswith("error: no recipe is called 'stf'. Did you mean 'sft'?")
     said = whit("run", tmp_path)
-    assert (said.code, said.error) == (2, f"error: {tmp_path} cannot be read: Is a directory. Give the path of a .toml file.")
+    assert said.code == 2
+    assert said.error == f"error: {tmp_path} cannot be read: Is a directory. Give the path of a .toml file."
 
 
 def test_a_recipe_that_is_not_toml(whit, tmp_path):

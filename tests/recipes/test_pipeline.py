@@ -192,22 +192,25 @@ def test_a_collapse_is_an_outcome(recipe, site, mine, tmp_path):
 
 
 def test_a_learning_rate_that_is_too_high_collapses_and_keeps_the_weights_before(recipe, site, tmp_path):
-    run = execute(recipe({**SFT, "optim": {"lr": 1e30, "schedule": "constant", "warmup": 0}}), site[0], tmp_path / "run")
+    run = execute(
+        recipe({**SFT, "optim": {"lr": 1e30, "schedule": "constant", "warmup": 0}}), site[0], tmp_path / "run"
+    )
     assert run["outcome"] == "collapsed"
     assert "The weights before this step are kept. Lower the learning rate" in run["error"]
 
 
 def test_making_a_model_from_nothing_that_fails_has_no_score(site, tmp_path):
-    recipe = Recipe.make({
-        "name": "r", "task": "word_problems", "stage": [{"kind": "pretrain", "architecture": {"num_heads": 3, "width": 32}}],
-    })  # fmt: skip
+    stage = {"kind": "pretrain", "tokenizer": str(tmp_path), "tokenizer_documents": 2}
+    recipe = Recipe.make({"name": "r", "task": "word_problems", "stage": [stage]})
     run = execute(recipe, site[0], tmp_path / "run")
+    assert "has no tokenizer" in run["error"]
     assert (run["outcome"], run["model"], run["score"]) == ("failed", "", None)
 
 
 def test_a_fingerprint_changes_with_what_a_key_changes_with(recipe):
     assert fingerprint(recipe()) == fingerprint(recipe())
-    assert len({fingerprint(r) for r in (recipe(), recipe(seed=1), recipe({**SFT, "epochs": 1}), recipe(max_new_tokens=9))}) == 4
+    different = (recipe(), recipe(seed=1), recipe({**SFT, "epochs": 1}), recipe(max_new_tokens=9))
+    assert len({fingerprint(one) for one in different}) == 4
 
 
 def test_a_damaged_record_of_an_artifact_is_named(recipe, site):

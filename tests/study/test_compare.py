@@ -11,7 +11,8 @@ from whit.study.study import Study
 
 ITEMS, SAMPLES = 20, 2
 STUDY = Study.make({
-    "model": "m", "task": "word_problems", "flops": 1e9, "seeds": 2, "arms": ["zero_shot"], "evaluate": {"samples": SAMPLES},
+    "model": "m", "task": "word_problems", "flops": 1e9, "seeds": 2, "arms": ["zero_shot"],
+    "evaluate": {"samples": SAMPLES},
     "pipeline": [{"name": "sft", "stage": [{"kind": "sft"}]}, {"name": "rl", "stage": [{"kind": "rl"}]}],
 })  # fmt: skip
 
@@ -25,17 +26,23 @@ def write(tmp_path):
         scores = tmp_path / "scores" / label
         scores.mkdir(parents=True)
         records = [
-            {"id": f"item-{i}", "group": f"item-{i}", "sample": s, "greedy": False, "answer": "7", "correct": i < num_correct}
-            for i in range(items)
+            {"id": name, "group": name, "sample": s, "greedy": False, "answer": "7", "correct": i < num_correct}
+            for i, name in enumerate(f"item-{i}" for i in range(items))
             for s in range(SAMPLES)
         ]
         (scores / "completions.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
         share = num_correct / items
-        summary = {"accuracy": [share, 0, 1], "strict": [share / 2, 0, 1], "greedy_accuracy": [share, 0, 1], "tokens": 9.0}
+        summary = {
+            "accuracy": [share, 0, 1],
+            "strict": [share / 2, 0, 1],
+            "greedy_accuracy": [share, 0, 1],
+            "tokens": 9.0,
+        }
         record = {"name": name, "score": summary, "score_path": str(scores)}
         path = tmp_path / "arms" / f"{name}.json"
         if seed is not None:
-            record |= {"outcome": outcome, "stages": [{"flops": 1e9 + seed, "seconds": 2.0}, {"flops": 1e9, "seconds": 1.0}]}
+            stages = [{"flops": 1e9 + seed, "seconds": 2.0}, {"flops": 1e9, "seconds": 1.0}]
+            record |= {"outcome": outcome, "stages": stages}
             path = tmp_path / "runs" / label / "run.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record))
@@ -89,7 +96,9 @@ def test_without_the_untrained_model_there_is_nothing_to_compare_with(write, tmp
 def test_runs_scored_on_other_items_are_not_compared(write, tmp_path):
     write("zero_shot", 4)
     write("rl", 4, 0, items=15)
-    with pytest.raises(RunError, match=r"rl-seed0 was scored on other items than the untrained model \(5 are missing\)"):
+    with pytest.raises(
+        RunError, match=r"rl-seed0 was scored on other items than the untrained model \(5 are missing\)"
+    ):
         compare(STUDY, tmp_path)
 
 

@@ -39,8 +39,9 @@ def make(tiny_model, sums):
     def make(*pipelines, **more):
         specs = [{"name": name, "stage": stages} for name, stages in pipelines]
         return Study.make({
-            "model": str(tiny_model), "task": str(sums), "flops": 1.5e8, "seeds": 1, "dtype": "float32", "max_new_tokens": 6,
-            "arms": ["zero_shot"], "evaluate": {"samples": 2}, "pipeline": specs, **more,
+            "model": str(tiny_model), "task": str(sums), "flops": 1.5e8, "seeds": 1, "dtype": "float32",
+            "max_new_tokens": 6, "arms": ["zero_shot"], "evaluate": {"samples": 2}, "pipeline": specs,
+            **more,
         })  # fmt: skip
 
     return make
@@ -156,6 +157,8 @@ def test_from_a_file_to_a_leaderboard_and_a_model_that_transformers_runs(whit, m
         theirs = model.generate(ids, do_sample=False, max_new_tokens=24)[0, ids.shape[1] :].tolist()
     while theirs and theirs[-1] == tokenizer.eos_token_id:
         theirs.pop()
-    ours = whit("generate", exported, "3 + 4?", "--max-new-tokens", 24, "--dtype", "float32", "--device", "cpu", "--json")
+    ours = whit(
+        "generate", exported, "3 + 4?", "--max-new-tokens", 24, "--dtype", "float32", "--device", "cpu", "--json"
+    )
     assert json.loads(ours.out)[0]["completions"][0]["text"] == tokenizer.decode(theirs).strip()
     assert theirs

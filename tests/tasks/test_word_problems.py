@@ -1,7 +1,6 @@
-"""The embedded task: answers agree with an independent solver, rationales are true, splits are disjoint by template."""
+"""The embedded task: answers agree with an independent solver, rationales are true, splits are disjoint by computation."""
 
 import re
-from collections import Counter
 
 import pytest
 
@@ -18,8 +17,8 @@ FACT = re.compile(
 SPLITS: tuple[Split, ...] = ("train", "dev", "test", "ood")
 
 
-def solve(text: str) -> int:
-    """The answer, from the words alone."""
+def owners(text: str) -> dict[str, int]:
+    """How many everybody has, from the words alone."""
     owned: dict[str, int] = {}
     for fact in FACT.finditer(text):
         part = fact.groupdict()
@@ -32,6 +31,12 @@ def solve(text: str) -> int:
         else:
             value = owned[part["a"]] + owned[part["b"]]
         owned[part["who"]] = value
+    return owned
+
+
+def solve(text: str) -> int:
+    """The answer, from the words alone."""
+    owned = owners(text)
     asked = re.search(r"How many \w+ (?:does (\w+) have|do (\w+) and (\w+) have together)\?$", text)
     assert asked is not None
     return sum(owned[name] for name in asked.groups() if name)
@@ -46,10 +51,19 @@ def test_the_gold_answer_is_what_an_independent_solver_finds(split: Split) -> No
 def test_every_equation_of_a_rationale_is_true_and_the_last_one_is_the_answer() -> None:
     for example in word_problems("train", size=300):
         assert example.rationale is not None
-        for left, sign, right, result in re.findall(r"(\d+) ([+*-]) (\d+) = (\d+)", example.rationale):
+        equations = re.findall(r"(\d+) ([+*-]) (?:\w+ )?(\d+) = (?:\w+ )?(\d+)\.", example.rationale)
+        assert len(equations) == example.metadata["operations"]
+        for left, sign, right, result in equations:
             a, b = int(left), int(right)
             assert {"+": a + b, "-": a - b, "*": a * b}[sign] == int(result)
         assert re.findall(r"\d+", example.rationale)[-1] == example.gold
+
+
+def test_every_number_of_a_rationale_that_has_an_owner_is_what_the_owner_has() -> None:
+    for example in word_problems("train", size=300):
+        owned = owners(example.prompt)
+        for name, number in re.findall(r"([A-Z]\w+) (\d+)", example.rationale or ""):
+            assert owned[name] == int(number)
 
 
 def test_the_number_of_equations_is_the_difficulty() -> None:
@@ -58,7 +72,7 @@ def test_the_number_of_equations_is_the_difficulty() -> None:
         assert example.metadata["operations"] in (2, 3)
 
 
-def test_a_template_belongs_to_one_split_by_its_hash() -> None:
+def test_a_computation_belongs_to_one_split_by_its_hash() -> None:
     for split in SPLITS[:3]:
         assert all(split_of(example.group) == split for example in word_problems(split, size=200))
 
@@ -69,10 +83,6 @@ def test_the_harder_split_starts_above_the_others() -> None:
     assert max(asked) <= 3 + HARDER_BY
 
 
-def test_no_template_fills_more_than_a_fiftieth_of_the_test_split() -> None:
-    assert max(Counter(example.group for example in word_problems("test", size=500)).values()) <= 10
-
-
 def test_the_same_seed_gives_the_same_problems_and_another_seed_gives_others() -> None:
     first = [example.id for example in word_problems("train", size=50)]
     assert first == [example.id for example in word_problems("train", size=50)]
@@ -80,5 +90,5 @@ def test_the_same_seed_gives_the_same_problems_and_another_seed_gives_others() -
 
 
 def test_a_dial_with_too_few_problems_is_an_error_and_not_an_endless_search() -> None:
-    with pytest.raises(DataError, match="only .* different test problems of 1 to 1 operations"):
-        list(word_problems("test", operations=(1, 1), size=5000))
+    with pytest.raises(DataError, match=r"only .* different test problems of 0 to 0 operations"):
+        list(word_problems("test", operations=(0, 0), size=5000))

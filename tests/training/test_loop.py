@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from pytest import approx
 from torch import Tensor
 
 from whit.core.errors import BudgetError, CollapseError, DataError, PartError
@@ -75,7 +74,7 @@ def test_it_spends_what_steps_fit_and_never_more(tmp_path):
     for budget, updates in ((3.0, 3), (3.99, 3), (4.0, 4)):
         run = tiny_run(tmp_path / str(budget), limit_flops=budget * STEP)
         assert fit(run) == updates
-        assert run.ledger.flops == approx(updates * STEP)
+        assert run.ledger.flops == pytest.approx(updates * STEP)
         assert run.ledger.progress <= 1.0
 
 
@@ -102,7 +101,7 @@ def sampling(run: Run, cost: float, *, updates: int = 1, empty: Sequence[int] = 
 def test_sampling_is_only_begun_when_a_whole_round_fits(tmp_path, updates, budget, rounds):
     run = tiny_run(tmp_path / "a", limit_flops=budget * STEP)
     assert fit(run, sampling(run, STEP, updates=updates)) == rounds * updates
-    assert run.ledger.flops == approx(rounds * (1 + updates) * STEP)
+    assert run.ledger.flops == pytest.approx(rounds * (1 + updates) * STEP)
 
 
 def test_steps_without_documents_are_counted_and_end_with_the_budget(tmp_path):
@@ -122,17 +121,17 @@ def test_a_line_of_metrics_tells_loss_rate_tokens_and_cost(tmp_path):
     run = tiny_run(tmp_path / "a", limit_flops=2 * STEP)
     fit(run)
     first, second = metrics(run)
-    assert first["cross_entropy"] == approx(4.16, abs=2.0)  # about ln 64: the weights are random
-    assert (first["tokens"], first["supervised_tokens"], first["flops"]) == (23, 13, approx(STEP, rel=1e-5))
+    assert first["cross_entropy"] == pytest.approx(4.16, abs=2.0)  # about ln 64: the weights are random
+    assert (first["tokens"], first["supervised_tokens"], first["flops"]) == (23, 13, pytest.approx(STEP, rel=1e-5))
     assert (first["progress"], second["progress"]) == (0.0, 0.5)
-    assert (first["lr"], second["lr"]) == (approx(1e-4), approx(1e-2 * 0.58, rel=0.1))
+    assert (first["lr"], second["lr"]) == (pytest.approx(1e-4), pytest.approx(1e-2 * 0.58, rel=0.1))
     assert first["grad_norm"] > 0
 
 
 def test_the_teachers_forward_pass_is_charged(tmp_path):
     run = tiny_run(tmp_path / "a")
     fit(run, batches(1), [Term(forward_kl)], teacher=tiny_decoder(seed=2))
-    assert run.ledger.accounts["teacher"].flops == approx(run.ledger.accounts["train"].flops / 3)
+    assert run.ledger.accounts["teacher"].flops == pytest.approx(run.ledger.accounts["train"].flops / 3)
 
 
 def test_a_loss_falls_over_twenty_steps(tmp_path):
@@ -177,14 +176,14 @@ def test_micro_batches_hold_every_document_and_at_most_max_tokens_or_the_longest
     assert max(sum(len(BATCH[i].ids) for i in part) for part in parts) <= max(max_tokens, 9)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The process is gone."""
 
 
 def killed_after(step: int) -> Any:
     def notify(line: dict[str, Any]) -> None:
         if line["step"] == step:
-            raise Killed
+            raise KilledError
 
     return notify
 
@@ -197,7 +196,7 @@ def test_going_on_after_a_kill_equals_no_interruption(tmp_path, killed, dtype):
     expected = tiny_run(tmp_path / "whole", limit_flops=limit)
     assert fit(expected, batches(9), decoder=whole) == 6
     first = tiny_run(tmp_path / "cut", limit, notify=killed_after(killed), checkpoint_seconds=0)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(first, batches(9), decoder=tiny_decoder(dtype=dtype))
     again = tiny_run(tmp_path / "cut", limit)
     assert fit(again, batches(9), decoder=cut) == 6
@@ -212,7 +211,7 @@ def without_time(lines: list[dict[str, float]]) -> list[dict[str, float]]:
 
 def test_a_stage_that_was_killed_at_the_end_of_its_budget_ends_as_it_would_have(tmp_path):
     run = tiny_run(tmp_path / "a", 2.5 * STEP, notify=killed_after(1), checkpoint_seconds=0)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(run)
     assert restore_checkpoint(run.directory, Optimizer(tiny_decoder(), Optim(), 1e-2)).updates == 1
     assert fit(tiny_run(tmp_path / "a", 2.5 * STEP, checkpoint_seconds=0)) == 2
@@ -221,11 +220,11 @@ def test_a_stage_that_was_killed_at_the_end_of_its_budget_ends_as_it_would_have(
 
 def test_no_checkpoint_is_taken_inside_a_round(tmp_path):
     run = tiny_run(tmp_path / "a", notify=killed_after(2), checkpoint_seconds=0)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         fit(run, sampling(run, STEP, updates=2))
     state = restore_checkpoint(run.directory, Optimizer(tiny_decoder(), Optim(), 1e-2))
     assert (state.step, state.updates) == (2, 2)
-    assert state.dearest == approx(3 * STEP)
+    assert state.dearest == pytest.approx(3 * STEP)
 
 
 def misspelt(logprob_T: Tensor) -> PerToken:

@@ -1,7 +1,6 @@
 """The share of the peak learning rate at a point of the budget."""
 
 import pytest
-from pytest import approx
 
 from whit.training.schedules import rate
 
@@ -25,12 +24,12 @@ from whit.training.schedules import rate
     ],
 )
 def test_a_tenth_of_warm_up_then_the_schedule(schedule, progress, share):
-    assert rate(schedule, progress, warmup=0.1) == approx(share, abs=1e-12)
+    assert rate(schedule, progress, warmup=0.1) == pytest.approx(share, abs=1e-12)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "wsd"])
 def test_warm_up_rises_in_a_straight_line_and_never_stands_at_zero(schedule):
-    assert [rate(schedule, p, warmup=0.1) for p in (0.0, 0.05, 0.075)] == approx([0.01, 0.5, 0.75])
+    assert [rate(schedule, p, warmup=0.1) for p in (0.0, 0.05, 0.075)] == pytest.approx([0.01, 0.5, 0.75])
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "wsd"])
@@ -40,4 +39,4 @@ def test_without_warm_up_it_starts_at_the_peak(schedule):
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "wsd"])
 def test_it_ends_at_the_final_share(schedule):
-    assert rate(schedule, 1.0, warmup=0.1, final=0.2) == approx(0.2)
+    assert rate(schedule, 1.0, warmup=0.1, final=0.2) == pytest.approx(0.2)

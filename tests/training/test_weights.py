@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from pytest import approx
 
 from whit.data.batch import Document
 from whit.objectives._types import Term
@@ -23,33 +22,35 @@ SHORT, LONG = document(2), document(8)
 
 
 def test_token_weighs_every_token_alike():
-    assert token_weights([SHORT, LONG], term("token")) == approx([1 / 10, 1 / 10])
+    assert token_weights([SHORT, LONG], term("token")) == pytest.approx([1 / 10, 1 / 10])
 
 
 def test_sequence_weighs_every_document_alike():
-    assert token_weights([SHORT, LONG], term("sequence")) == approx([1 / (2 * 2), 1 / (2 * 8)])
+    assert token_weights([SHORT, LONG], term("sequence")) == pytest.approx([1 / (2 * 2), 1 / (2 * 8)])
 
 
 def test_constant_divides_by_documents_times_a_fixed_length():
-    assert token_weights([SHORT, LONG], term("constant", constant_length=10)) == approx([1 / 20, 1 / 20])
+    assert token_weights([SHORT, LONG], term("constant", constant_length=10)) == pytest.approx([1 / 20, 1 / 20])
 
 
 @pytest.mark.parametrize(("reduction", "loss"), [("token", 0.2), ("sequence", 0.5), ("constant", 0.1)])
 def test_a_loss_of_one_on_the_short_document_and_none_on_the_long(reduction, loss):
     short, _ = token_weights([SHORT, LONG], term(reduction, constant_length=10))
-    assert 2 * short == approx(loss)
+    assert 2 * short == pytest.approx(loss)
 
 
 @pytest.mark.parametrize("reduction", ["token", "sequence", "constant"])
 def test_an_ignored_document_counts_in_no_denominator(reduction):
     alone = token_weights([LONG], term(reduction, constant_length=10))
-    assert token_weights([document(2, weight=0.0), LONG], term(reduction, constant_length=10)) == approx([0, *alone])
+    assert token_weights([document(2, weight=0.0), LONG], term(reduction, constant_length=10)) == pytest.approx(
+        [0, *alone]
+    )
 
 
 @pytest.mark.parametrize("reduction", ["token", "sequence", "constant"])
 def test_a_document_without_supervised_tokens_counts_in_no_denominator(reduction):
     alone = token_weights([LONG], term(reduction, constant_length=10))
-    assert token_weights([document(0), LONG], term(reduction, constant_length=10))[1:] == approx(alone)
+    assert token_weights([document(0), LONG], term(reduction, constant_length=10))[1:] == pytest.approx(alone)
 
 
 def test_a_term_that_ignores_all_documents_has_no_weights():
@@ -57,7 +58,7 @@ def test_a_term_that_ignores_all_documents_has_no_weights():
 
 
 def test_importance_scales_a_document_and_not_its_denominator():
-    assert token_weights([document(2, weight=3.0), LONG], term("token")) == approx([0.3, 0.1])
+    assert token_weights([document(2, weight=3.0), LONG], term("token")) == pytest.approx([0.3, 0.1])
 
 
 def test_the_weights_of_another_term_do_not_count():

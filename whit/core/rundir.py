@@ -104,7 +104,8 @@ class Store:
     @contextmanager
     def workplace(self, facts: Facts) -> Iterator[Path]:
         """The partial directory of a key, locked: a second process that wants the same artifact waits here."""
-        partial = self.root / f"{facts.stage}-{facts.key()}.partial"
+        label = facts.stage.rpartition(":")[2]  # a stage of one's own is named path/to/file.py:function
+        partial = self.root / f"{label}-{facts.key()}.partial"
         with saving(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             lock = _locked(self.root / f".{facts.key()}.lock")

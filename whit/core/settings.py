@@ -126,6 +126,8 @@ def _explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
         )
     if first["type"] == "missing":
         return f"{full}: this setting is needed and was not given."
+    if first["type"] == "value_error":  # a check of ours, which says itself what was given
+        return f"{full}: {first['ctx']['error']}"
     given = first.get("input")
     if first["type"] == "value_error":  # a check of our own, which already says what was given
         return f"{full}: {str(first['msg']).removeprefix('Value error, ')}"

@@ -103,6 +103,8 @@ def stage_facts(
         inputs["teacher"] = teacher_key(recipe.teacher)
     modules = part_modules(stage.kind, "stages") + task_modules(recipe.task)
     modules += part_modules(settings.get("algorithm"), "algorithms") + part_modules(settings.get("reward"), "rewards")
+    for term in settings.get("terms") or ():
+        modules += part_modules(term["objective"], "objectives")
     return Facts(
         stage=stage.kind, settings=settings, inputs=inputs, seed=recipe.seed, limit_flops=limit,
         code=code_digest(modules), dtype=resolve_dtype(recipe, device), device=device, torch=version("torch"),

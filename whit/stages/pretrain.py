@@ -5,10 +5,11 @@ base model that has seen both ways of answering leaves room for every later stag
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from whit.core.answers import completion_text
 from whit.core.errors import RecipeError
@@ -22,7 +23,7 @@ from whit.data.render import Renderer
 from whit.data.tokenizer import train_tokenizer
 from whit.models.config import parse_config
 from whit.models.decoder import Decoder
-from whit.models.load import DTYPES, Policy, load_policy
+from whit.models.load import DTYPES, Policy, load_policy, load_tokenizer
 from whit.objectives._types import Term
 from whit.objectives.cross_entropy import cross_entropy
 from whit.prompting.zero_shot import zero_shot
@@ -42,6 +43,15 @@ class Architecture(Frozen):
     intermediate: int = Field(384, gt=0)
     max_length: int = Field(512, gt=0)
     rope_theta: float = 10_000.0
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "Architecture":
+        if self.width % (2 * self.num_heads) or self.num_heads % self.num_kv_heads:
+            raise RecipeError(
+                f"width={self.width}, num_heads={self.num_heads}, num_kv_heads={self.num_kv_heads}: the width must be a "
+                "multiple of 2 x num_heads, and num_heads one of num_kv_heads."
+            )
+        return self
 
 
 def pretrain(
@@ -103,13 +113,11 @@ def _document(renderer: Renderer, example: Example, *, with_rationale: bool) -> 
 def _new_policy(
     run: Run, sizes: Architecture, vocab_size: int, tokenizer: str | None, examples: list[Example]
 ) -> Policy:
-    from transformers import AutoTokenizer
-
     if tokenizer is None:
         texts = (f"{e.prompt}{completion_text(e)}" for e in examples)
         words: Any = train_tokenizer(texts, vocab_size=vocab_size, max_length=sizes.max_length)
     else:
-        words = AutoTokenizer.from_pretrained(tokenizer)
+        words = load_tokenizer(Path(tokenizer))
     raw = {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": len(words), "hidden_size": sizes.width,
         "num_hidden_layers": sizes.num_layers, "num_attention_heads": sizes.num_heads,

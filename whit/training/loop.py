@@ -85,18 +85,21 @@ def train(
                 run.ledger.require(cost[0] + cost[1], f"step {step + 1}")
             if not run.ledger.fits(cost[0] + cost[1]):
                 break
-            with run.ledger.timed("train"):
-                sums = _gradient(forward, terms, feed.documents, optimizer, progress, max_tokens, device)
-                line |= {name: float(value) for name, value in sums.terms.items()}
-                _check_finite(line, list(sums.terms), step)
-                line["grad_norm"], line["lr"] = optimizer.step(progress)
-                _check_finite(line, ["grad_norm"], step)
+            begun = time.perf_counter()
+            sums = _gradient(forward, terms, feed.documents, optimizer, progress, max_tokens, device)
+            line |= {name: float(value) for name, value in sums.terms.items()}
+            _check_finite(line, list(sums.terms), step)
+            line["grad_norm"], line["lr"] = optimizer.step(progress)
+            _check_finite(line, ["grad_norm"], step)
+            rate = (time.perf_counter() - begun) / (
+                cost[0] + cost[1]
+            )  # policy and teacher share the seconds by operations
             tokens = sum(len(d.ids) for d in feed.documents)
             supervised = sum(d.num_supervised for d in feed.documents)
             line |= {name: float(total) / max(1, supervised) for name, total in sums.totals.items()}
-            run.ledger.charge("train", flops=cost[0], tokens=tokens)
+            run.ledger.charge("train", flops=cost[0], tokens=tokens, seconds=rate * cost[0])
             if forward.teacher is not None:
-                run.ledger.charge("teacher", flops=cost[1], tokens=tokens)
+                run.ledger.charge("teacher", flops=cost[1], tokens=tokens, seconds=rate * cost[1])
             line |= {"tokens": tokens, "supervised_tokens": supervised}
             state.updates += 1
         line |= {"flops": run.ledger.flops, "seconds": time.perf_counter() - started}

@@ -1,0 +1,57 @@
+"""Documents side by side in a row: every supervised token with its label, its source and what was recorded of it."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whit.data.batch import Document, collate
+from whit.testing.tiny import tiny_documents
+
+CPU = torch.device("cpu")
+FIRST = Document(ids=(10, 11, 12, 13), spans=((2, 4),), recorded={"advantages_T": (0.5, 1.5)}, facts={"group_N": 7.0})
+SECOND = Document(
+    ids=(20, 21, 22), spans=((1, 2), (2, 3)), recorded={"advantages_T": (2.5, 3.5)}, facts={"group_N": 8.0}
+)
+
+
+def test_two_documents_by_hand():
+    batch = collate([FIRST, SECOND], CPU)
+    assert batch.tokens_L.tolist() == [10, 11, 12, 13, 20, 21, 22]
+    assert batch.positions_L.tolist() == [0, 1, 2, 3, 0, 1, 2]
+    assert batch.lengths == (4, 3)
+    assert batch.labels_T.tolist() == [12, 13, 21, 22]
+    assert batch.source_T.tolist() == [1, 2, 4, 5]  # a token is predicted from the one before it
+    assert batch.sequence_T.tolist() == [0, 0, 1, 1]
+    assert batch.offset_T.tolist() == [0, 1, 0, 1]
+    assert batch.recorded["advantages_T"].tolist() == [0.5, 1.5, 2.5, 3.5]
+    assert batch.facts["group_N"].tolist() == [7.0, 8.0]
+
+
+def test_a_document_without_supervised_tokens_stands_in_the_row_and_has_no_labels():
+    batch = collate([Document(ids=(1, 2), spans=()), Document(ids=(3, 4), spans=((1, 2),))], CPU)
+    assert batch.tokens_L.tolist() == [1, 2, 3, 4]
+    assert (batch.labels_T.tolist(), batch.sequence_T.tolist()) == ([4], [1])
+
+
+def test_a_batch_without_any_supervised_token_is_empty_and_whole():
+    batch = collate([Document(ids=(1, 2), spans=())], CPU)
+    assert len(batch.labels_T) == len(batch.source_T) == 0
+    assert batch.source_T.dtype == torch.long
+
+
+def test_the_first_token_of_a_document_has_no_prediction():
+    with pytest.raises(AssertionError):
+        collate([Document(ids=(1, 2), spans=((0, 2),))], CPU)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=8))
+@settings(deadline=None)
+def test_every_supervised_token_is_a_label_once_and_in_its_place(sizes):
+    documents = tiny_documents(*sizes)
+    batch = collate(documents, CPU)
+    expected = [token for d in documents for start, end in d.spans for token in d.ids[start:end]]
+    assert batch.labels_T.tolist() == expected
+    assert batch.tokens_L[batch.source_T + 1].tolist() == expected
+    assert torch.bincount(batch.sequence_T, minlength=len(sizes)).tolist() == [d.num_supervised for d in documents]
+    assert (batch.positions_L[batch.source_T] >= 0).all()

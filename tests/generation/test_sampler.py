@@ -1,0 +1,124 @@
+"""The next token: one uniform number through the inverse of a cumulative distribution."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from whit.core.seeds import key64
+from whit.generation.sampler import GREEDY, Sampling, choose, uniforms
+
+QUARTERS = torch.tensor([[0.50, 0.25, 0.15, 0.10]], dtype=torch.float64).log()
+GRID = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
+
+
+def shares(logits_1V: Tensor, sampling: Sampling) -> list[float]:
+    """How much of the unit interval is mapped to each token."""
+    ids_B, _ = choose(logits_1V.expand(1000, -1), GRID, sampling)
+    return (torch.bincount(ids_B, minlength=logits_1V.shape[1]) / 1000).tolist()
+
+
+def chosen(uniform: float, sampling: Sampling = Sampling()) -> int:
+    return int(choose(QUARTERS, torch.tensor([uniform], dtype=torch.float64), sampling)[0])
+
+
+def test_plain_sampling_walks_along_the_cumulative_distribution():
+    assert [chosen(u) for u in (0.0, 0.49, 0.51, 0.74, 0.76, 0.89, 0.91, 1 - 2**-53)] == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_greedy_takes_the_most_likely_and_the_first_of_equals():
+    logits_BV = torch.tensor([[0.0, 2.0, 1.0], [3.0, 3.0, 0.0]])
+    ids_B, logprobs_B = choose(logits_BV, torch.tensor([0.99, 0.99]), GREEDY)
+    assert ids_B.tolist() == [1, 0]
+    assert logprobs_B[0].item() == pytest.approx(2.0 - np.log(np.e**0 + np.e**2 + np.e**1))
+
+
+def test_top_k_keeps_the_k_most_likely():
+    assert shares(QUARTERS, Sampling(top_k=2)) == pytest.approx([2 / 3, 1 / 3, 0, 0], abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("top_p", "expected"),
+    [
+        (0.45, [1, 0, 0, 0]),
+        (0.60, [2 / 3, 1 / 3, 0, 0]),  # the token that crosses 0.6 is kept
+        (0.89, [5 / 9, 2.5 / 9, 1.5 / 9, 0]),
+        (0.99, [0.50, 0.25, 0.15, 0.10]),
+    ],
+)
+def test_top_p_keeps_tokens_until_their_sum_reaches_it(top_p, expected):
+    assert shares(QUARTERS, Sampling(top_p=top_p)) == pytest.approx(expected, abs=2e-3)
+
+
+def test_top_p_counts_within_top_k():
+    # Of the two kept, 2/3 and 1/3, the first alone reaches 0.6.
+    assert shares(QUARTERS, Sampling(top_k=2, top_p=0.6)) == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("sampling", [Sampling(top_p=0.9), Sampling(top_k=100), Sampling(top_p=0.999)])
+def test_a_vocabulary_larger_than_the_first_guess_of_what_is_kept(sampling):
+    logits_1V = torch.linspace(1, 0, 700)[None]  # hundreds of tokens are needed to reach 0.9
+    p_V = logits_1V[0].softmax(-1).double()
+    count = sampling.top_k or int((p_V.cumsum(0) < sampling.top_p).sum()) + 1
+    expected_V = p_V[:count] / p_V[:count].sum()
+    assert shares(logits_1V, sampling) == pytest.approx([*expected_V.tolist(), *[0] * (700 - count)], abs=1.1e-3)
+
+
+def test_temperature_sharpens():
+    squares = [p**2 for p in (0.50, 0.25, 0.15, 0.10)]
+    expected = [p / sum(squares) for p in squares]
+    assert shares(QUARTERS, Sampling(temperature=0.5)) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("sampling", [Sampling(temperature=0.5), Sampling(temperature=0.5, top_k=1)])
+def test_the_log_probability_is_that_before_truncation(sampling):
+    _, logprob_B = choose(QUARTERS, torch.tensor([0.0]), sampling)
+    assert logprob_B.item() == pytest.approx(np.log(0.25 / (0.25 + 0.0625 + 0.0225 + 0.01)))
+
+
+def test_frequencies_are_the_probabilities():
+    keys_B = np.array([key64("frequencies", i) for i in range(20_000)], dtype=np.uint64)
+    ids_B, _ = choose(QUARTERS.expand(20_000, -1), uniforms(keys_B, np.zeros(20_000, dtype=int)), Sampling())
+    share_V = torch.bincount(ids_B) / 20_000
+    assert share_V.tolist() == pytest.approx([0.50, 0.25, 0.15, 0.10], abs=4 * 0.5 / 20_000**0.5)
+
+
+def test_a_token_without_probability_is_never_chosen():
+    logits_1V = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]])
+    assert shares(logits_1V, Sampling()) == [0, 0.5, 0, 0.5, 0]
+
+
+def test_uniforms_depend_on_key_and_position_alone():
+    keys_B, positions_B = np.array([7, 8, 7], dtype=np.uint64), np.array([0, 1, 2])
+    together = uniforms(keys_B, positions_B)
+    alone = [uniforms(keys_B[i : i + 1], positions_B[i : i + 1]).item() for i in (2, 0, 1)]
+    assert alone == [together[i].item() for i in (2, 0, 1)]
+    assert len(set(together.tolist())) == 3
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**20))
+@settings(max_examples=200, deadline=None)
+def test_uniforms_lie_in_the_half_open_unit_interval(key, position):
+    value = uniforms(np.array([key], dtype=np.uint64), np.array([position])).item()
+    assert 0.0 <= value < 1.0
+
+
+@pytest.mark.parametrize("along", ["keys", "positions"])
+def test_uniforms_are_uniform_and_not_correlated(along):
+    count, counted = 50_000, np.arange(50_000)
+    if along == "keys":
+        keys_B = np.array([key64(0, "sample", "p", i) for i in counted], dtype=np.uint64)
+        values = uniforms(keys_B, np.zeros(count, dtype=int)).numpy()
+    else:
+        values = uniforms(np.full(count, key64(0), dtype=np.uint64), counted).numpy()
+    counts, _ = np.histogram(values, bins=20, range=(0, 1))
+    chi_squared = ((counts - count / 20) ** 2 / (count / 20)).sum()
+    assert chi_squared < 43.8  # the 0.1 % point at 19 degrees of freedom
+    assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 4 / count**0.5
+
+
+def test_the_recipes_limit_stands_in_where_none_is_set():
+    assert Sampling().within(12).max_new_tokens == 12
+    assert Sampling(max_new_tokens=5).within(12).max_new_tokens == 5

@@ -1,0 +1,83 @@
+"""Every training stage at its smallest: a few steps of a two-layer model on a file of sums."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+
+from whit.core.parts import find
+from whit.core.rundir import Run
+from whit.core.settings import check_settings
+from whit.core.types import Artifact
+from whit.testing.run import as_artifact, tiny_run
+from whit.testing.tiny import tiny_model
+
+SMALL = {"batch_documents": 4, "optim": {"lr": 1e-2}}
+GROUPS = {"prompts_per_step": 2, "optim": {"lr": 1e-2}}
+# Name, stage and settings; a reward that is seldom equal within a group stands for a verifier.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "sft": ("sft", SMALL),
+    "sft on answers": ("sft", {**SMALL, "source": "answers"}),
+    "sft with lora": ("sft", {**SMALL, "lora": {"rank": 2}}),
+    "kd": ("kd", SMALL),
+    "kd on teacher text": ("kd", {**SMALL, "text": "teacher"}),
+    "kd half on-policy": ("kd", {**SMALL, "on_policy": 0.5}),
+    "rl": ("rl", {**GROUPS, "algorithm": {"name": "grpo", "group_size": 4}}),
+    "rl with two updates": ("rl", {**GROUPS, "algorithm": {"name": "grpo", "group_size": 4, "num_updates": 2}}),
+    "rl with a reference": ("rl", {**GROUPS, "algorithm": {"name": "grpo", "group_size": 4, "kl": 0.1}}),
+}
+BUDGET = 2e8
+REWARDS = '''
+def vowels(verdict, text):
+    """Share of a text's characters that are vowels."""
+    return sum(c in "aeiou" for c in text) / max(1, len(text))
+
+def digits(verdict, text):
+    """Share of a text's characters that are digits."""
+    return sum(c.isdigit() for c in text) / max(1, len(text))
+
+def anything(completion, example):
+    """A reward function that accepts whatever is not empty."""
+    return float(bool(completion))
+'''
+
+
+def perform(stage: str, start: Path, run: Run, **settings: Any) -> Artifact:
+    """The artifact of a stage, its settings checked as a recipe's are."""
+    function = find("stage", stage)
+    artifact = function(as_artifact(start), run, **check_settings(function, settings, "stage.1"))
+    assert isinstance(artifact, Artifact)
+    return artifact
+
+
+def perform_case(case: str, start: Path, task: Path, directory: Path, budget: float = BUDGET, **given: Any) -> Artifact:
+    """The artifact of one of CASES; its reward and its teacher are made beside it."""
+    stage, settings = CASES[case]
+    parts = directory.parent / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    if stage == "rl":
+        (parts / "rewards.py").write_text(REWARDS)
+        settings = {"reward": f"{parts / 'rewards.py'}:vowels", **settings}
+    if stage == "kd" and not (parts / "teacher").exists():
+        tiny_model(parts / "teacher", seed=7)
+    teacher = str(parts / "teacher") if stage == "kd" else None
+    run = tiny_run(directory, budget, task=str(task), teacher=teacher, **given)
+    return perform(stage, start, run, **settings)
+
+
+def weights_hash(artifact: Artifact) -> str:
+    tensors = load_file(artifact.path / "model.safetensors")
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        total.update(name.encode() + tensors[name].numpy().tobytes())
+    return total.hexdigest()
+
+
+def metrics(artifact: Artifact) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (artifact.path / "metrics.jsonl").read_text().splitlines()]
+
+
+def flops_of(artifact: Artifact) -> float:
+    return sum(account["flops"] for account in artifact.facts()["ledger"]["accounts"].values())
