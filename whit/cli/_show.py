@@ -89,11 +89,12 @@ class StageView:
         if stage != self.stage:
             self.stage, self.started, self.first = stage, time.monotonic(), progress
         elapsed = time.monotonic() - self.started
-        left = elapsed * (1 - progress) / (progress - self.first) if progress > self.first else 0.0
+        gained = progress - self.first
+        left = f"{duration(elapsed * (1 - progress) / gained)} left" if gained > 0 else ""
         numbers = [
             f"{name} {line[name]:.3f}"
             for name in ("cross_entropy", "forward_kl", "reward", "entropy")
             if isinstance(line.get(name), float)
         ]
         rate = f"{line['tokens'] / line['seconds']:.0f} tok/s" if line.get("tokens") and line.get("seconds") else ""
-        self.ticker.show(f"{stage} {100 * progress:3.0f} %  {'  '.join([*numbers, rate])}  {duration(left)} left")
+        self.ticker.show(f"{stage} {100 * progress:3.0f} %  {'  '.join([*numbers, rate, left])}")

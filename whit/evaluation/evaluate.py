@@ -90,7 +90,8 @@ class Evaluation:
 
     @classmethod
     def load(cls, path: Path) -> "Evaluation":
-        return cls(tuple(json.loads(line) for line in path.read_text().splitlines()))
+        with path.open() as lines:  # splitlines would also break at U+2028, which a model may write
+            return cls(tuple(map(json.loads, lines)))
 
 
 def evaluate(

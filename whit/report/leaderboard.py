@@ -29,7 +29,7 @@ def render(board: Mapping[str, Any]) -> str:
         "group, those of the differences simultaneous over the rows (* excludes zero).",
     ]
     if seeds == 1:
-        lines.append("One seed: the intervals cover the items and not the luck of a training. Run more seeds.")
+        lines.append("One seed: intervals cover the items, not the luck of a training. Run more seeds.")
     if not board["complete"]:
         lines.append("INCOMPLETE: not every run is finished; run the same command again to go on.")
     return "\n".join(lines)

@@ -7,7 +7,8 @@ import re
 
 from whit.core.types import Verdict
 
-THINK_THEN_ANSWER = re.compile(r"<think>.*?</think>\s*<answer>.*?</answer>", re.DOTALL)
+# Atomic groups: the first tag that fits is as good as any later one, and a looping completion is read once.
+THINK_THEN_ANSWER = re.compile(r"(?>.*?<think>)(?>.*?</think>\s*<answer>).*?</answer>", re.DOTALL)
 
 
 def format_accuracy(verdict: Verdict, text: str, *, tags: bool = False) -> float:
@@ -16,5 +17,5 @@ def format_accuracy(verdict: Verdict, text: str, *, tags: bool = False) -> float
     tags: the form is <think>...</think> then <answer>...</answer>, as published; False takes the form that the prompt
         asked for.
     """
-    has_form = THINK_THEN_ANSWER.search(text) is not None if tags else verdict.has_format
+    has_form = THINK_THEN_ANSWER.match(text) is not None if tags else verdict.has_format
     return (1.0 if verdict.correct else -1.0) + (1.0 if has_form else -1.0)

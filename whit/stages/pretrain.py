@@ -18,7 +18,6 @@ from whit.core.rundir import Run
 from whit.core.seeds import key64, stream
 from whit.core.settings import Frozen
 from whit.core.types import Artifact, Example
-from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.data.tokenizer import train_tokenizer
 from whit.models.config import parse_config
@@ -63,6 +62,7 @@ def pretrain(
     batch_documents: int = 64,
     steps: int = 1000,
     rationale_frac: float = 1.0,
+    prompt_loss: bool = True,
     tokenizer_documents: int = 20_000,
     tokenizer: str | None = None,
     optim: Optim = Optim(schedule="wsd", warmup=0.02, weight_decay=0.1, betas=(0.9, 0.95)),
@@ -72,6 +72,7 @@ def pretrain(
 
     start: None makes a new model of `architecture`; a model directory is trained further.
     rationale_frac: share of documents that show the rationale before the answer.
+    prompt_loss: whether the tokens of the prompt are learnt too; False learns the completion alone, as fine-tuning does.
     tokenizer: directory of a tokenizer to take over; None trains one on the task's first documents.
     The schedule runs over `steps` unless a budget in operations ends first.
     Raises RecipeError when the task is not a generated one: its function needs the settings `size` and `seed`.
@@ -97,17 +98,16 @@ def pretrain(
             return None
         shows = stream(run.seed, "pretrain-rationales", step)
         examples = draw("documents", step, batch_documents)
-        return Feed([_document(renderer, e, with_rationale=shows.random() < rationale_frac) for e in examples])
+        documents = [
+            renderer.document(zero_shot(e), completion_text(e, with_rationale=shows.random() < rationale_frac))
+            for e in examples
+        ]
+        return Feed([replace(d, spans=((1, len(d.ids)),)) for d in documents] if prompt_loss else documents)
 
     if run.ledger.limit_flops is None:
         run.ledger.limit_flops = _expected_flops(policy, producer, steps)
     updates = train(Forward(policy.decoder), [Term(cross_entropy)], producer, optimizer, run, max_tokens=max_tokens)
     return run.save(policy.save, updates=updates)
-
-
-def _document(renderer: Renderer, example: Example, *, with_rationale: bool) -> Document:
-    document = renderer.document(zero_shot(example), completion_text(example, with_rationale=with_rationale))
-    return replace(document, spans=((1, len(document.ids)),))
 
 
 def _new_policy(

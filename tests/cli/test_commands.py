@@ -1,0 +1,306 @@
+"""Every command on the tiny model: results on stdout, progress on stderr, the last line says where."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from whit.cli.main import app
+from whit.core.parts import PACKAGES, names
+
+SMALL = (
+    "dtype=float32", "max_new_tokens=4", "evaluate.items=6", "evaluate.samples=2", "stage.1.batch_documents=4",
+    "budget.flops=5e7",
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(whit, tiny_model, sums):
+    """`whit run sft` of a few steps, with other overrides and options."""
+
+    def run(*more):
+        said = whit("run", "sft", f"model={tiny_model}", f"task={sums}", *SMALL, *more, "--device", "cpu")
+        assert said.code == 0, said.err
+        return said
+
+    return run
+
+
+def last(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
+# One pipeline.
+
+
+def test_run_trains_scores_and_records(run):
+    said = run()
+    stage, accuracy, directory = said.out.strip().splitlines()
+    assert stage.startswith("sft ") and "FLOPs" in stage
+    assert accuracy.startswith("accuracy") and "%" in accuracy and accuracy.endswith("6 items")
+    record = json.loads((Path(directory) / "run.json").read_text())
+    assert (record["outcome"], record["error"], record["seed"]) == ("finished", "", 0)
+    assert 0 < record["stages"][0]["flops"] <= 5e7
+    assert Path(record["model"], "model.safetensors").exists() and record["model"] in stage
+    assert Path(record["score_path"], "completions.jsonl").exists()
+    assert (Path(directory) / "recipe.toml").exists()
+
+
+def test_run_as_json_is_the_record_and_nothing_else(run):
+    result = json.loads(run("--json").out)
+    record = json.loads((Path(result.pop("directory")) / "run.json").read_text())
+    assert result == record
+    assert record["score"]["num_items"] == 6
+
+
+def test_run_again_finds_what_it_made(run, tmp_path):
+    first = run()
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "artifacts").glob("*/artifact.json")}
+    again = run()
+    assert again.out == first.out
+    assert "found, made earlier" in again.err
+    assert made == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "artifacts").glob("*/artifact.json")}
+
+
+def test_run_goes_where_it_is_told(run, tmp_path):
+    directory = Path(last(run("--runs", tmp_path / "elsewhere").out))
+    assert directory.parent == tmp_path / "elsewhere"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_in_two_stages_from_a_file(whit, tiny_model, sums, tmp_path):
+    (tmp_path / "two.toml").write_text(f"""
+        name = "two"
+        model = "{tiny_model}"
+        task = "{sums}"
+        dtype = "float32"
+        max_new_tokens = 4
+        budget = {{ flops = 1e8 }}
+        evaluate = {{ items = 6, samples = 2 }}
+        [[stage]]
+        kind = "sft"
+        batch_documents = 4
+        [[stage]]
+        kind = "rl"
+        prompts_per_step = 2
+        algorithm = {{ name = "grpo", group_size = 2 }}
+    """)
+    said = whit("run", "two.toml", "--device", "cpu")
+    assert [line.split()[0] for line in said.out.splitlines()][:3] == ["sft", "rl", "accuracy"]
+    spent = [float(line.split()[1]) for line in said.out.splitlines()[:2]]
+    assert 0.5e8 < sum(spent) <= 1e8
+
+
+def test_plan_says_what_a_recipe_costs_and_makes_nothing(whit, tiny_model, sums, tmp_path):
+    asked = ("plan", "sft-rl", f"model={tiny_model}", f"task={sums}", "budget.flops=9e9")
+    said = whit(*asked)
+    assert said.code == 0
+    lines = said.out.strip().splitlines()
+    assert [line.split(")")[0] for line in lines[:2]] == ["stage 1 (sft", "stage 2 (rl"]
+    assert lines[-1].startswith("in all 9e+09 FLOPs") and "peak memory" in lines[-1]
+    facts = json.loads(whit(*asked, "--json").out)
+    assert sum(stage["flops"] for stage in facts["stages"]) == pytest.approx(9e9)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Models.
+
+
+def test_evaluate_scores_a_model(whit, tiny_model, sums):
+    asked = ("evaluate", tiny_model, "--task", sums, "--samples", 2, "--max-new-tokens", 4, "--dtype", "float32")
+    said = whit(*asked, "--device", "cpu", "--json")
+    assert said.code == 0, said.err
+    result = json.loads(said.out)
+    summary = result["summary"]
+    assert (summary["num_items"], summary["num_samples"]) == (12, 2)
+    for share in ("accuracy", "strict", "format_rate", "greedy_accuracy", "pass@2", "majority@2"):
+        estimate, low, high = summary[share]
+        assert 0 <= low <= estimate <= high <= 1
+    records = [json.loads(line) for line in Path(result["path"], "completions.jsonl").read_text().splitlines()]
+    assert len(records) == 12 * (2 + 1)
+    plain = whit(*asked, "--device", "cpu").out.splitlines()
+    assert {line.split()[0] for line in plain[:-1]} == summary.keys()
+    assert plain[-1] == result["path"]
+
+
+def test_evaluate_can_take_another_split_and_fewer_items(whit, tiny_model, sums):
+    asked = ("--task", sums, "--samples", 0, "--max-new-tokens", 4, "--dtype", "float32", "--device", "cpu", "--json")
+    result = json.loads(whit("evaluate", tiny_model, *asked, "--split", "dev", "--items", 3).out)
+    assert result["summary"]["num_items"] == 3
+    assert "greedy_accuracy" in result["summary"] and "accuracy" not in result["summary"]
+
+
+def test_generate_writes_completions_in_the_order_of_the_prompts(whit, tiny_model):
+    asked = ("generate", tiny_model, "1 + 1?", "2 + 2?", "--samples", 2, "--temperature", 1, "--max-new-tokens", 8)
+    said = whit(*asked, "--dtype", "float32", "--device", "cpu", "--json")
+    assert said.code == 0, said.err
+    rows = json.loads(said.out)
+    assert [row["prompt"] for row in rows] == ["1 + 1?", "2 + 2?"]
+    for row in rows:
+        assert len(row["completions"]) == 2
+        for completion in row["completions"]:
+            assert 1 <= completion["tokens"] <= 8
+            assert completion["finish"] == "stop" or completion["tokens"] == 8
+    assert whit(*asked, "--dtype", "float32", "--device", "cpu", "--json").out == said.out
+
+
+def test_generate_reads_prompts_from_standard_input_and_marks_what_is_cut_off(whit, tiny_model, monkeypatch):
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("1 + 1?\n\n2 + 2?\n"))
+    said = whit("generate", tiny_model, "--max-new-tokens", 2, "--dtype", "float32", "--device", "cpu")
+    assert said.code == 0, said.err
+    assert said.out.count("[cut off]") == 2
+
+
+def test_export_writes_the_model_of_a_run(run, whit):
+    directory = Path(last(run().out))
+    said = whit("export", directory)
+    assert last(said.out) == str(directory / "exported")
+    made = json.loads((directory / "run.json").read_text())["model"]
+    weights = "model.safetensors"
+    assert (directory / "exported" / weights).read_bytes() == (Path(made) / weights).read_bytes()
+    assert last(whit("export", made, "--to", directory / "again").out) == str(directory / "again")
+    assert (directory / "again" / "README.md").exists()
+
+
+# What there is.
+
+
+def test_runs_lists_artifacts_and_says_why_two_differ(run, whit):
+    assert last(whit("runs").out) == "0 artifacts in runs/artifacts"
+    run()
+    run("seed=1", "stage.1.optim.lr=3e-3")
+    rows = json.loads(whit("runs", "--json").out)
+    assert [row["facts"]["stage"] for row in rows.values()] == ["sft", "evaluate"] * 2
+    assert last(whit("runs").out) == "4 artifacts in runs/artifacts"
+    first, second = (key for key, row in rows.items() if row["facts"]["stage"] == "sft")
+    why = whit("runs", "why", first[:8], second[:8])
+    assert why.code == 0
+    assert why.out.splitlines() == ["seed: 0 -> 1", "settings.optim.lr: (not set) -> 0.003"]
+    assert whit("runs", "why", first).out == why.out  # the newest of the same stage stands for the second
+    assert whit("runs", "why", first, first).out == "nothing differs\n"
+
+
+@pytest.mark.parametrize("kind", [*PACKAGES, "recipe"])
+def test_parts_lists_every_kind(kind, whit):
+    said, listed = whit("parts", kind), json.loads(whit("parts", kind, "--json").out)
+    assert said.code == 0
+    if kind != "recipe":
+        assert list(listed) == names(kind)
+    for name in listed:
+        assert any(line.startswith(name) for line in said.out.splitlines())
+
+
+def test_parts_alone_lists_the_kinds(whit):
+    kinds = json.loads(whit("parts", "--json").out)
+    assert kinds.keys() == {*PACKAGES, "recipe"}
+    assert [line.split()[0] for line in whit("parts").out.splitlines()] == list(kinds)
+
+
+def test_inspect_shows_which_tokens_are_supervised(whit, tiny_model, sums):
+    said = whit("inspect", "sft", f"model={tiny_model}", f"task={sums}", "--count", 2)
+    assert said.code == 0, said.err
+    assert said.out.count("tokens are supervised") == 2
+    assert "[[0 + 1 = 1.\n#### 1<|end|>]]" in said.out
+    assert "<|user|>0 + 1?" in said.out.partition("[[")[0]
+    bare = whit("inspect", "sft", f"model={tiny_model}", f"task={sums}", "stage.1.source=answers", "--count", 1)
+    assert "[[#### 1<|end|>]]" in bare.out
+
+
+def test_doctor_says_what_is_found(whit):
+    said = whit("doctor")
+    assert said.code == 0
+    found = {row["what"]: row for row in json.loads(whit("doctor", "--json").out)}
+    assert found.keys() >= {"python", "cores", "gpu", "bfloat16", "torch", "transformers", "peft"}
+    assert [line.split()[0] for line in said.out.splitlines()] == list(found)
+    import torch
+
+    assert found["torch"]["found"] == torch.__version__
+    assert not any(row["remedy"] for row in found.values() if row["found"] != "not installed")
+
+
+def test_help_names_every_command(whit):
+    said = whit("--help")
+    assert said.code == 0
+    commands = [command.callback.__name__ for command in app.registered_commands]
+    assert len(commands) == 12
+    for command in commands:
+        assert f"  {command} " in said.out
+        assert f" {command} [OPTIONS]" in whit(command, "--help").out
+
+
+# A study.
+
+STUDY = """
+model = "{model}"
+task = "{task}"
+flops = 5e7
+seeds = 2
+workers = 2
+dtype = "float32"
+max_new_tokens = 4
+arms = ["zero_shot", "majority@8"]
+evaluate = {{ items = 6, samples = 2 }}
+
+[[pipeline]]
+name = "sft"
+stage = [{{ kind = "sft", batch_documents = 4 }}]
+
+[[pipeline]]
+name = "sft-rl"
+stage = [
+    {{ kind = "sft", batch_documents = 4 }},
+    {{ kind = "rl", prompts_per_step = 2, algorithm = {{ name = "grpo", group_size = 2 }} }},
+]
+"""
+
+
+@pytest.fixture
+def study(whit, tiny_model, sums, tmp_path):
+    (tmp_path / "study.toml").write_text(STUDY.format(model=tiny_model, task=sums))
+    return lambda *options: whit("study", "study.toml", *options, "--device", "cpu")
+
+
+def files(root: Path) -> dict[str, int]:
+    """When each file below was last changed."""
+    return {str(path): path.stat().st_mtime_ns for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.slow  # 7 s: two worker processes
+def test_a_study_ends_with_a_leaderboard_and_a_model_and_does_nothing_twice(study, whit, tmp_path):
+    said = study()
+    assert said.code == 0, said.err
+    directory = tmp_path / "runs" / "study-study"
+    lines = said.out.strip().splitlines()
+    assert lines[-2:] == ["best model: runs/study-study/exported", "runs/study-study"]
+    assert max(map(len, lines)) <= 80
+    assert {line.split()[0] for line in lines[2:6]} == {"sft", "sft-rl", "zero_shot", "majority@8"}
+    assert "6 test items x 2 samples, 2 seeds" in said.out and "INCOMPLETE" not in said.out
+    assert [f"[{n}/6]" in said.err for n in range(1, 7)] == [True] * 6  # two arms, two pipelines of two seeds
+
+    board = json.loads((directory / "leaderboard.json").read_text())
+    assert board["best"] in ("sft", "sft-rl") and board["best_run"].startswith(f"{board['best']}-seed")
+    trained = {row["name"]: row for row in board["rows"] if row["is_trained"]}
+    for row in trained.values():
+        assert row["outcomes"] == {"finished": 2}
+        assert 0 < row["flops"] <= 5e7
+    assert (directory / "exported" / "model.safetensors").exists()
+    assert board["best_run"] in (directory / "exported" / "README.md").read_text()
+
+    made = [tmp_path / "runs" / "artifacts", directory / "arms", directory / "runs"]
+    before = [files(path) for path in made]
+    again = study("--json")
+    assert "6 of 6 runs are finished; going on." in again.err and "[1/6]" not in again.err
+    assert [files(path) for path in made] == before
+    result = json.loads(again.out)
+    assert {key: result[key] for key in board} == board
+    assert last(whit("export", directory, "--to", tmp_path / "best").out) == str(tmp_path / "best")
+
+
+def test_a_study_can_be_planned(study, whit, tmp_path):
+    said = whit("plan", "study.toml")
+    assert [line.split()[:3] for line in said.out.splitlines()[:2]] == [["sft", "x", "2"], ["sft-rl", "x", "2"]]
+    assert "arms that train nothing: zero_shot, majority@8" in said.out
+    assert not (tmp_path / "runs").exists()
+    assert last(study("--plan").out).endswith("study.toml")
