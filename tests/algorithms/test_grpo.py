@@ -96,11 +96,11 @@ def test_a_spread_far_below_epsilon_is_not_blown_up():
     [
         ("sequence", -(3.0 - 1.0) / 2, (-3 / (2 * 2), 1 / (2 * 8))),  # each rollout counts the same
         ("token", -(2 * 3.0 - 8 * 1.0) / 10, (-3 / 10, 1 / 10)),  # each token does
-        ("constant", -(2 * 3.0 - 8 * 1.0) / 2, (-3 / 2, 1 / 2)),  # each token, whatever the lengths
+        ("constant", -(2 * 3.0 - 8 * 1.0) / (2 * 4), (-3 / (2 * 4), 1 / (2 * 4))),  # whatever the lengths
     ],
 )
 def test_a_short_good_and_a_long_bad_rollout(reduction, loss, per_token):
-    value, gradient_T = surrogate_loss(grpo(reduction=reduction), (2, 3.0), (8, -1.0))
+    value, gradient_T = surrogate_loss(grpo(reduction=reduction, constant_length=4), (2, 3.0), (8, -1.0))
     assert value == pytest.approx(loss)
     assert gradient_T == pytest.approx([per_token[0]] * 2 + [per_token[1]] * 8)
 

@@ -27,7 +27,7 @@ ZERO_SHOT = row("zero_shot", (0.1, 0.05, 0.16), is_trained=False, flops=0.0, see
 
 
 def board(*rows: dict, **given: Any) -> dict:
-    return {"rows": list(rows), "num_items": 1319, "num_samples": 4, "complete": True, **given}
+    return {"rows": list(rows), "num_items": 1319, "num_samples": 4, "complete": True, "failures": {}, **given}
 
 
 def line_of(text: str, name: str) -> str:
@@ -115,4 +115,11 @@ def test_no_line_is_longer_than_eighty_columns(rows, items, samples, complete):
 def test_nor_where_all_is_as_wide_as_it_can_be():
     widest = row("a" * 40, difference=(-1.0, -1.0, -1.0), accuracy=(1.0, 1.0, 1.0), greedy=1.0, flops=9.9e22, seeds=1)
     text = render(board(widest, num_items=99_999, num_samples=256, complete=False))
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_an_arm_that_could_not_be_scored_is_named_with_its_reason():
+    failures = {"few_shot": "a prompt has 300 tokens and the model's context holds 256. " * 2}
+    text = render(board(ZERO_SHOT, failures=failures))
+    assert "few_shot could not be scored: a prompt has 300 tokens" in text
     assert max(map(len, text.splitlines())) <= 80

@@ -5,9 +5,11 @@ import json
 import pytest
 import torch
 from stage_runs import BUDGET, CASES, REWARDS, SMALL, flops_of, metrics, perform, perform_case, weights_hash
+from transformers import GenerationConfig
 
 from whit.core.errors import BudgetError, DataError, RecipeError, RunError
 from whit.core.files import read_rows
+from whit.data.render import Renderer
 from whit.data.tokenizer import train_tokenizer
 from whit.models.load import Policy, load_policy
 from whit.testing.run import tiny_run
@@ -71,6 +73,21 @@ def test_a_budget_below_one_step_is_refused(case, tiny_model, sums, tmp_path):
 def test_epochs_end_a_stage_before_its_budget(tiny_model, sums, tmp_path):
     artifact = perform("sft", tiny_model, tiny_run(tmp_path / "a", 1e12, task=str(sums)), **SMALL, epochs=0.5)
     assert [line["supervised_tokens"] > 0 for line in metrics(artifact)] == [True] * 5  # 20 of 40 examples, by fours
+
+
+def test_a_schedule_runs_over_the_epochs_when_they_end_before_the_budget(tiny_model, sums, tmp_path):
+    settings = {**SMALL, "optim": {"lr": 1e-2, "schedule": "linear", "warmup": 0.0}, "epochs": 1}
+    run = tiny_run(tmp_path / "a", 1e12, task=str(sums))
+    rates = [line["lr"] for line in metrics(perform("sft", tiny_model, run, **settings))]
+    assert rates == pytest.approx([1e-2 * (1 - step / 10) for step in range(10)], rel=1e-5)
+
+
+def test_a_trained_model_names_every_stop_token_for_other_tools(tiny_model, sums, tmp_path):
+    artifact = perform_case("sft", tiny_model, sums, tmp_path / "a")
+    policy = load_policy(artifact.path)
+    renderer = Renderer(policy.tokenizer, max_length=256)
+    assert GenerationConfig.from_pretrained(artifact.path).eos_token_id == sorted(renderer.stop_ids)
+    assert renderer.end_of_turn in policy.stop_ids
 
 
 def test_a_collapse_is_recorded_and_the_weights_before_it_are_kept(tiny_model, sums, tmp_path):

@@ -79,6 +79,18 @@ def test_a_study_under_way_is_incomplete(write, tmp_path):
     assert (board.complete, board.best_run, board.rows[0].seeds) == (False, "rl-seed1", 1)
 
 
+def test_an_arm_that_cannot_be_scored_is_named_and_leaves_the_study_complete(write, tmp_path):
+    study = STUDY.model_copy(update={"arms": ("zero_shot", "few_shot")})
+    write("zero_shot", 4)
+    for name in ("sft", "rl"):
+        for seed in (0, 1):
+            write(name, 6, seed)
+    assert not compare(study, tmp_path).complete
+    (tmp_path / "arms" / "few_shot.json").write_text(json.dumps({"name": "few_shot", "error": "too long"}))
+    board = compare(study, tmp_path)
+    assert (board.complete, board.failures) == (True, {"few_shot": "too long"})
+
+
 def test_failed_and_collapsed_seeds_count_with_their_last_score_and_are_named(write, tmp_path):
     write("zero_shot", 4)
     write("rl", 12, 0)

@@ -20,17 +20,25 @@ def grpo(
     kl: Annotated[float, Field(ge=0)] = 0.0,
     scale_by_std: bool = True,
     reduction: Reduction = "sequence",
+    constant_length: Annotated[int, Field(ge=1)] = 256,
     drop_equal: bool = False,
     num_updates: Annotated[int, Field(ge=1)] = 1,
 ) -> Algorithm:
     """The original GRPO: sequence mean of token means, standard-deviation scaling, every group kept.
 
     kl: weight of the k3 penalty to the start model; 0 keeps no reference. The paper used 0.04, libraries now use 0.
+    constant_length: what reduction "constant" divides each sequence's sum by: Dr. GRPO's longest completion.
     drop_equal: leave out groups whose rewards are all equal; they have no gradient, only a place in the denominator.
     num_updates: optimizer steps on one batch of rollouts.
     """
-    terms = [Term(partial(clipped_surrogate, clip=clip, clip_high=clip_high), reduction=reduction)]
+    terms = [
+        Term(
+            partial(clipped_surrogate, clip=clip, clip_high=clip_high),
+            reduction=reduction,
+            constant_length=constant_length,
+        )
+    ]
     if kl:
-        terms.append(Term(reference_kl, weight=kl, reduction=reduction))
+        terms.append(Term(reference_kl, weight=kl, reduction=reduction, constant_length=constant_length))
     credit = partial(group_relative, scale_by_std=scale_by_std)
     return Algorithm(group_size, credit, tuple(terms), drop_equal, num_updates)

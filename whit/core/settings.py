@@ -129,8 +129,6 @@ def _explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     if first["type"] == "value_error":  # a check of ours, which says itself what was given
         return f"{full}: {first['ctx']['error']}"
     given = first.get("input")
-    if first["type"] == "value_error":  # a check of our own, which already says what was given
-        return f"{full}: {str(first['msg']).removeprefix('Value error, ')}"
     return f"{full}: {first['msg'][0].lower()}{first['msg'][1:]}; given: {given!r}."
 
 

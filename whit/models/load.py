@@ -6,7 +6,6 @@ Nothing is unpickled and no remote code runs.
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -37,7 +36,8 @@ HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
 class Policy:
     """A model with what belongs to it: decoder, tokenizer, and the directory it came from.
 
-    stop_ids: stop tokens that its generation config names.
+    stop_ids: stop tokens that its generation config names; those of its chat template are added where it is trained, and
+        are saved with it.
     """
 
     decoder: CausalLM
@@ -55,9 +55,16 @@ class Policy:
             save_decoder(self.decoder, directory, dtype)
         with saving(directory):
             self.tokenizer.save_pretrained(directory)
-            source = self.path / "generation_config.json"
-            if source.exists() and self.path != directory:
-                shutil.copyfile(source, directory / source.name)
+            self._save_generation_config(directory / "generation_config.json")
+
+    def _save_generation_config(self, target: Path) -> None:
+        """What the source had, with every stop token: elsewhere too, the model ends where it was taught to end."""
+        source = self.path / target.name
+        values = _read_json(source) if source.exists() else {}
+        if self.stop_ids:
+            values["eos_token_id"] = sorted(self.stop_ids)
+        if values:
+            target.write_text(json.dumps(values, indent=2) + "\n")
 
 
 def load_policy(path: Path, *, dtype: str = "float32", device: str = "cpu") -> Policy:

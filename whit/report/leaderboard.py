@@ -1,5 +1,6 @@
 """A study's leaderboard as plain text of at most 80 columns, from `leaderboard.json`."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,8 @@ def render(board: Mapping[str, Any]) -> str:
     ]
     if seeds == 1:
         lines.append("One seed: intervals cover the items, not the luck of a training. Run more seeds.")
+    for name, reason in board["failures"].items():
+        lines += textwrap.wrap(f"{name} could not be scored: {reason}", WIDTH)
     if not board["complete"]:
         lines.append("INCOMPLETE: not every run is finished; run the same command again to go on.")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ THINK_THEN_ANSWER = re.compile(r"(?>.*?<think>)(?>.*?</think>\s*<answer>).*?</an
 def format_accuracy(verdict: Verdict, text: str, *, tags: bool = False) -> float:
     """+1 or -1 for being right, plus +1 or -1 for the form.
 
+    Whether the verifier accepts is all that counts of it: a reward function's own value is not used here.
     tags: the form is <think>...</think> then <answer>...</answer>, as published; False takes the form that the prompt
         asked for.
     """

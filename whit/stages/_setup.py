@@ -1,5 +1,6 @@
 """What every training stage does first: load the start model, its renderer and optimizer; and what it does last."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,9 @@ def set_up(start: Artifact, run: Run, stage: str, optim: Optim, lora: Lora | Non
     if lora is not None:
         add_lora(policy.decoder, lora, run.seed)
     lr = peak_lr(optim, stage, policy.decoder.config.shape, is_lora=lora is not None)
-    return Trainee(policy, renderer_of(policy, run), Optimizer(policy.decoder, optim, lr), lora)
+    renderer = renderer_of(policy, run)
+    policy.stop_ids = tuple(sorted(renderer.stop_ids))
+    return Trainee(policy, renderer, Optimizer(policy.decoder, optim, lr), lora)
 
 
 def renderer_of(policy: Policy, run: Run) -> Renderer:
@@ -51,7 +54,7 @@ def renderer_of(policy: Policy, run: Run) -> Renderer:
 
 def train_and_save(
     trainee: Trainee, run: Run, terms: Sequence[Term], producer: Producer, *, max_tokens: int,
-    teacher: Policy | None = None, temperature: float = 1.0,
+    num_steps: int | None = None, teacher: Policy | None = None, temperature: float = 1.0,
 ) -> Artifact:  # fmt: skip
     """Run the loop and seal the artifact. A collapse is an outcome: the weights before it are saved and it is recorded."""
     forward = Forward(trainee.policy.decoder, teacher.decoder if teacher else None, temperature)
@@ -59,11 +62,17 @@ def train_and_save(
     rank = trainee.lora.rank if trainee.lora else 0
     try:
         outcome["updates"] = train(
-            forward, terms, producer, trainee.optimizer, run, max_tokens=max_tokens, lora_rank=rank
-        )
+            forward, terms, producer, trainee.optimizer, run,
+            max_tokens=max_tokens, num_steps=num_steps, lora_rank=rank,
+        )  # fmt: skip
     except CollapseError as error:
         outcome["collapsed"] = str(error)
     return run.save(lambda directory: _write(trainee, directory), **outcome)
+
+
+def steps_of(count: int, batch: int, epochs: float | None) -> int | None:
+    """How many batches so many passes over `count` examples are; None for passes without end."""
+    return None if epochs is None else math.ceil(epochs * count / batch)
 
 
 def in_epochs(count: int, batch: int, seed: int, name: str, epochs: float | None) -> Callable[[int], list[int] | None]:

@@ -29,7 +29,7 @@ from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect, figures
-from whit.stages._setup import in_epochs, renderer_of, set_up, train_and_save
+from whit.stages._setup import in_epochs, renderer_of, set_up, steps_of, train_and_save
 from whit.stages._task import is_file, load_task
 from whit.stages._terms import TermSpec, build_terms
 from whit.training.loop import Feed
@@ -82,7 +82,7 @@ def kd(
         indices = in_epochs(len(documents), batch_documents, run.seed, "kd-order", epochs)
         return train_and_save(
             trainee, run, [Term(cross_entropy)], lambda step, _: _feed(documents, indices(step)),
-            max_tokens=max_tokens,
+            max_tokens=max_tokens, num_steps=steps_of(len(documents), batch_documents, epochs),
         )  # fmt: skip
     teacher = load_policy(resolve_model(str(run.teacher)), dtype=run.dtype, device=run.device)
     teacher.decoder.requires_grad_(False)
@@ -120,7 +120,8 @@ def kd(
         return Feed(fresh, {"on_policy": float(is_on_policy), **figures(groups)})
 
     scorer = teacher if asks_teacher else None  # a teacher that only writes does not score as well
-    return train_and_save(trainee, run, loss, producer, max_tokens=max_tokens, teacher=scorer)
+    num_steps = steps_of(len(examples), batch_documents, epochs)
+    return train_and_save(trainee, run, loss, producer, max_tokens=max_tokens, num_steps=num_steps, teacher=scorer)
 
 
 def _feed(documents: list[Document], chosen: list[int] | None) -> Feed | None:

@@ -91,6 +91,7 @@ def pretrain(
     else:
         policy = load_policy(start.path, dtype=run.dtype, device=run.device)
     renderer = Renderer(policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids)
+    policy.stop_ids = tuple(sorted(renderer.stop_ids))
     optimizer = Optimizer(policy.decoder, optim, peak_lr(optim, "pretrain", policy.decoder.config.shape))
 
     def producer(step: int, progress: float) -> Feed | None:
@@ -104,9 +105,9 @@ def pretrain(
         ]
         return Feed([replace(d, spans=((1, len(d.ids)),)) for d in documents] if prompt_loss else documents)
 
-    if run.ledger.limit_flops is None:
-        run.ledger.limit_flops = _expected_flops(policy, producer, steps)
-    updates = train(Forward(policy.decoder), [Term(cross_entropy)], producer, optimizer, run, max_tokens=max_tokens)
+    updates = train(
+        Forward(policy.decoder), [Term(cross_entropy)], producer, optimizer, run, max_tokens=max_tokens, num_steps=steps
+    )
     return run.save(policy.save, updates=updates)
 
 
@@ -131,13 +132,6 @@ def _new_policy(
     decoder = Decoder(config)
     decoder.initialise(torch.Generator().manual_seed(key64(run.seed, "weights") % 2**63))
     return Policy(decoder.to(run.device, DTYPES[run.dtype]), words, run.directory)
-
-
-def _expected_flops(policy: Policy, producer: Any, steps: int) -> float:
-    """A ceiling that `steps` batches of the first batch's size reach, so that schedules run to their end."""
-    from whit.training.loop import step_flops
-
-    return steps * step_flops(Forward(policy.decoder), producer(0, 0.0).documents)[0]
 
 
 def _task(spec: Any) -> tuple[str, dict[str, Any]]:

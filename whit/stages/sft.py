@@ -21,7 +21,7 @@ from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect
-from whit.stages._setup import Trainee, in_epochs, set_up, train_and_save
+from whit.stages._setup import Trainee, in_epochs, set_up, steps_of, train_and_save
 from whit.stages._task import load_task
 from whit.stages._terms import TermSpec, build_terms
 from whit.training.loop import Feed
@@ -69,7 +69,8 @@ def sft(
         chosen = indices(step)
         return None if chosen is None else Feed([documents[i] for i in chosen])
 
-    return train_and_save(trainee, run, build_terms(terms), producer, max_tokens=max_tokens)
+    num_steps = steps_of(len(documents), batch_documents, epochs)
+    return train_and_save(trainee, run, build_terms(terms), producer, max_tokens=max_tokens, num_steps=num_steps)
 
 
 def gold_documents(trainee: Trainee, examples: list[Example], source: Source) -> list[Document]:

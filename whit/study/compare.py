@@ -52,9 +52,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows, best first; best: the trained row with the highest mean, None when nothing was trained."""
+    """Rows, best first; best: the trained row with the highest mean, None when nothing was trained.
+
+    failures: arms that could not be scored, with the reason.
+    """
 
     rows: tuple[Row, ...]
+    failures: dict[str, str]
     best: str | None
     best_run: str | None
     num_items: int
@@ -67,7 +71,8 @@ class Leaderboard:
 
 def compare(study: Study, directory: Path) -> Leaderboard:
     """The leaderboard of what is finished. Raises RunError when not even the untrained model is scored."""
-    arms = _read(directory / "arms", study.arms)
+    asked = _read(directory / "arms", study.arms)
+    arms = {name: record for name, record in asked.items() if "score" in record}
     runs = {
         (p.name, seed): record
         for p in study.pipeline
@@ -94,8 +99,9 @@ def compare(study: Study, directory: Path) -> Leaderboard:
     if best is not None:
         finalists = {seed: r for (name, seed), r in runs.items() if name == best}
         best_run = f"{best}-seed{max(finalists, key=lambda seed: finalists[seed]['score']['accuracy'][0])}"
-    complete = len(arms) == len(study.arms) and len(runs) == len(study.pipeline) * study.seeds
-    return Leaderboard(tuple(rows), best, best_run, len(groups), study.evaluate.samples, complete)
+    failures = {name: str(record["error"]) for name, record in asked.items() if "error" in record}
+    complete = len(asked) == len(study.arms) and len(runs) == len(study.pipeline) * study.seeds
+    return Leaderboard(tuple(rows), failures, best, best_run, len(groups), study.evaluate.samples, complete)
 
 
 def _matrices(

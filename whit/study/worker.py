@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import WhitError
+from whit.core.errors import TemplateError, WhitError
 from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.recipes.execute import execute
@@ -37,15 +37,18 @@ def _arm(arm: str, study: Study, directory: Path, site: Site) -> dict[str, Any]:
     start = start_artifact(recipe)
     assert start is not None
     samples = max(8, study.evaluate.samples) if arm == "majority@8" else study.evaluate.samples
-    scored = score(start, recipe, site, samples=samples, way="few_shot" if arm == "few_shot" else "zero_shot")
-    record = {
-        "name": arm,
-        "fingerprint": fingerprint(recipe),
-        "score": scored.summary,
-        "score_path": scored.path,
-        "evaluation": scored.ledger,
-    }
-    write_beside(directory / "arms" / f"{arm}.json", json.dumps(record, indent=1))
+    record = {"name": arm, "fingerprint": fingerprint(recipe)}
+    file = directory / "arms" / f"{arm}.json"
+    try:
+        scored = score(start, recipe, site, samples=samples, way="few_shot" if arm == "few_shot" else "zero_shot")
+    except TemplateError as error:
+        if (
+            arm == "few_shot"
+        ):  # four examples and a prompt can be longer than the context: an outcome, not to be retried
+            write_beside(file, json.dumps({**record, "error": str(error)}, indent=1))
+        raise
+    told = {"score": scored.summary, "score_path": scored.path, "evaluation": scored.ledger}
+    write_beside(file, json.dumps({**record, **told}, indent=1))
     return {"outcome": "finished", "accuracy": scored.summary["majority@8" if arm == "majority@8" else "accuracy"]}
 
 

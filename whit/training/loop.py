@@ -53,11 +53,14 @@ def train(
     run: Run,
     *,
     max_tokens: int,
+    num_steps: int | None = None,
     lora_rank: int = 0,
 ) -> int:
     """Train until the budget is spent or the producer ends. Returns the number of updates made.
 
     max_tokens: tokens of a micro-batch; it bounds memory and cannot change the result.
+    num_steps: after how many steps the producer ends, where it is known. Schedules run over what is nearer: that or the
+        budget.
     Raises CollapseError at the first loss or gradient that is not finite, before the weights are touched,
     and BudgetError when not even the first step fits the budget.
     """
@@ -74,7 +77,7 @@ def train(
             if state.step and not run.ledger.fits(state.dearest):
                 break
         started = time.perf_counter()
-        progress = run.ledger.progress
+        progress = _progress(run, step, num_steps)
         feed = producer(step, progress)
         if feed is None:
             break
@@ -104,7 +107,7 @@ def train(
             state.updates += 1
         line |= {"flops": run.ledger.flops, "seconds": time.perf_counter() - started}
         meter.write(line)
-        run.notify({"progress": run.ledger.progress, **line})
+        run.notify(line)
         starts_round = feed.ends_round
         if starts_round:
             state.step, state.dearest = step + 1, max(state.dearest, run.ledger.flops - before)
@@ -123,6 +126,10 @@ def step_flops(forward: Forward, documents: Sequence[Document], lora_rank: int =
     if forward.teacher is not None:
         teacher = forward_flops(forward.teacher.config.shape, tokens, scored, pairs)
     return train_flops(forward.policy.config.shape, tokens, scored, pairs, lora_rank), teacher
+
+
+def _progress(run: Run, step: int, num_steps: int | None) -> float:
+    return max(run.ledger.progress, step / num_steps if num_steps else 0.0)
 
 
 def micro_batches(documents: Sequence[Document], max_tokens: int) -> list[list[int]]:
