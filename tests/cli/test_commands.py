@@ -202,10 +202,10 @@ def test_inspect_shows_which_tokens_are_supervised(whit, tiny_model, sums):
     said = whit("inspect", "sft", f"model={tiny_model}", f"task={sums}", "--count", 2)
     assert said.code == 0, said.err
     assert said.out.count("tokens are supervised") == 2
-    assert "[[0 + 1 = 1.\n#### 1<|end|>]]" in said.out
+    assert "[[0 + 1 = 1.\n\\boxed{1}<|end|>]]" in said.out
     assert "<|user|>0 + 1?" in said.out.partition("[[")[0]
     bare = whit("inspect", "sft", f"model={tiny_model}", f"task={sums}", "stage.1.source=answers", "--count", 1)
-    assert "[[#### 1<|end|>]]" in bare.out
+    assert "[[\\boxed{1}<|end|>]]" in bare.out
 
 
 def test_doctor_says_what_is_found(whit):

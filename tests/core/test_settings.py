@@ -87,6 +87,10 @@ class Inner(Frozen):
     rate: float = Field(0.5, gt=0)
 
 
+class Pair(Inner):
+    label: str = ""
+
+
 class Outer(Frozen):
     inner: Inner = Inner()
     many: tuple[Inner, ...] = ()
@@ -119,6 +123,13 @@ def test_settings_of_a_part_are_checked_and_converted():
     assert check_settings(part, {"size": "3"}, "") == {"size": 3}
     assert check_settings(part, {"size": 2, "inner": {"rate": 1}}, "")["inner"] == Inner(rate=1.0)
     assert all_settings(part, {"size": 2}, "") == {"size": 2, "inner": Inner(), "label": None}
+
+
+def test_a_table_given_in_part_keeps_the_rest_of_the_default():
+    def stage(*, inner: Pair = Pair(rate=0.25, label="own")) -> None:
+        """A stage with defaults of its own."""
+
+    assert check_settings(stage, {"inner": {"rate": 2}}, "")["inner"] == Pair(rate=2.0, label="own")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_csv_of_prompts_and_numbers_needs_no_settings(tmp_path):
     path.write_text("prompt,answer,level\n" + "".join(f'"{r["prompt"]}","{r["answer"]}",easy\n' for r in SUMS))
     splits = file(path)
     one = by_row(splits)[3]
-    assert (one.prompt, one.gold, one.verifier, one.answer_format) == ("What is 3 + 3?", "6", "exact_number", "hash")
+    assert (one.prompt, one.gold, one.verifier, one.answer_format) == ("What is 3 + 3?", "6", "exact_number", "boxed")
     assert one.metadata == {"row": 4, "level": "easy"}
     assert all(splits.examples.values())
 
@@ -64,7 +64,7 @@ def test_labels_that_repeat_make_a_choice(save):
 def test_labels_with_rationales_are_reasoned_about_first(save):
     rows = [{"text": f"review {n}", "label": ("good", "bad")[n % 2], "rationale": "Since ..."} for n in range(40)]
     one = by_row(file(save(rows)))[0]
-    assert (one.verifier, one.answer_format, one.rationale) == ("choice", "hash", "Since ...")
+    assert (one.verifier, one.answer_format, one.rationale) == ("choice", "boxed", "Since ...")
 
 
 def test_other_answers_are_compared_as_text(save):

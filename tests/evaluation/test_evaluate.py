@@ -197,6 +197,12 @@ def test_every_share_is_a_mean_over_items_and_samples():
     assert [summary[n][0] for n in ("strict", "format_rate", "truncated")] == [1 / 4, 2 / 4, 3 / 4]
 
 
+def test_where_a_verifier_reads_no_answer_there_is_no_vote_to_count():
+    records = [record("a", None, True) for _ in range(8)]
+    summary = Evaluation(tuple(records)).summary()
+    assert "pass@8" in summary and "majority@8" not in summary
+
+
 def test_what_could_not_be_judged_is_counted():
     records = [record(i, None, False, status=s) for i, s in (("a", "ok"), ("b", "timeout"), ("c", "timeout"))]
     assert Evaluation(tuple(records)).summary()["statuses"] == {"ok": 1, "timeout": 2}

@@ -17,14 +17,18 @@ SFT = {"kind": "sft", "batch_documents": 4, "optim": {"lr": 1e-3}}
 # A stage of the user's own, which spends half of what it gets, fails, or collapses.
 STAGE = '''
 import shutil
+from whit.core.errors import BudgetError
 from whit.core.rundir import Run
 
 def mine(start, run: Run, *, how: str = "spends"):
     """Copies the model."""
+    if how == "is too small":
+        raise BudgetError("the budget is too small for one step.")
     if how == "fails":
         raise ValueError("this stage cannot work")
     run.ledger.charge("train", flops=0.5 * run.ledger.limit_flops)
     outcome = {"collapsed": "step 2: cross_entropy is nan."} if how == "collapses" else {}
+    outcome |= {"updates": 0} if how == "learns nothing" else {}
     return run.save(lambda directory: shutil.copytree(start.path, directory, dirs_exist_ok=True), **outcome)
 '''
 
@@ -199,6 +203,21 @@ def test_a_learning_rate_that_is_too_high_collapses_and_keeps_the_weights_before
     assert "The weights before this step are kept. Lower the learning rate" in run["error"]
 
 
+def test_a_stage_that_had_nothing_to_learn_from_is_an_outcome(recipe, site, mine, tmp_path):
+    run = execute(recipe(SFT, mine("learns nothing")), site[0], tmp_path / "run")
+    assert run["outcome"] == "no_signal" and "made no update" in run["error"]
+
+
+def test_a_budget_too_small_for_a_later_stage_is_an_outcome_and_for_the_first_one_an_error(
+    recipe, site, mine, tmp_path
+):
+    run = execute(recipe(SFT, mine("is too small")), site[0], tmp_path / "run")
+    assert (run["outcome"], run["error"]) == ("failed", "the budget is too small for one step.")
+    assert [stage["kind"] for stage in run["stages"]] == ["sft"]
+    with pytest.raises(BudgetError):
+        execute(recipe(mine("is too small")), site[0], tmp_path / "other")
+
+
 def test_making_a_model_from_nothing_that_fails_has_no_score(site, tmp_path):
     stage = {"kind": "pretrain", "tokenizer": str(tmp_path), "tokenizer_documents": 2}
     recipe = Recipe.make({"name": "r", "task": "word_problems", "stage": [stage]})
@@ -211,6 +230,14 @@ def test_a_fingerprint_changes_with_what_a_key_changes_with(recipe):
     assert fingerprint(recipe()) == fingerprint(recipe())
     different = (recipe(), recipe(seed=1), recipe({**SFT, "epochs": 1}), recipe(max_new_tokens=9))
     assert len({fingerprint(one) for one in different}) == 4
+
+
+def test_a_fingerprint_covers_the_code_of_the_parts_that_settings_name(recipe, monkeypatch):
+    covered = []
+    monkeypatch.setattr("whit.recipes.pipeline.code_digest", lambda modules: str(covered.extend(modules)))
+    fingerprint(recipe({"kind": "rl", "reward": "format_accuracy"}, {"kind": "sft"}))
+    expected = {"stages.rl", "stages.sft", "algorithms.grpo", "rewards.format_accuracy", "objectives.cross_entropy"}
+    assert {f"whit.{name}" for name in expected} <= set(covered)
 
 
 def test_a_damaged_record_of_an_artifact_is_named(recipe, site):

@@ -62,6 +62,8 @@ def perform_case(case: str, start: Path, task: Path, directory: Path, budget: fl
         settings = {"reward": f"{parts / 'rewards.py'}:vowels", **settings}
     if stage == "kd" and not (parts / "teacher").exists():
         tiny_model(parts / "teacher", seed=7)
+    if settings.get("text") == "teacher":  # long enough that some of what a random teacher writes ends
+        given.setdefault("max_new_tokens", 60)
     teacher = str(parts / "teacher") if stage == "kd" else None
     run = tiny_run(directory, budget, task=str(task), teacher=teacher, **given)
     return perform(stage, start, run, **settings)

@@ -1,17 +1,22 @@
 """Every training stage: what it writes, what it spends, and that a seed decides everything."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
-from stage_runs import BUDGET, CASES, REWARDS, SMALL, flops_of, metrics, perform, perform_case, weights_hash
+from stage_runs import BUDGET, CASES, GROUPS, REWARDS, SMALL, flops_of, metrics, perform, perform_case, weights_hash
 from transformers import GenerationConfig
 
 from whit.core.errors import BudgetError, DataError, RecipeError, RunError
 from whit.core.files import read_rows
+from whit.core.types import Group, Rollout, Segment, Verdict
 from whit.data.render import Renderer
 from whit.data.tokenizer import train_tokenizer
 from whit.models.load import Policy, load_policy
+from whit.prompting.zero_shot import zero_shot
+from whit.stages._task import load_task
+from whit.stages.kd import rewritten
 from whit.testing.run import tiny_run
 from whit.testing.tiny import SENTENCES, tiny_decoder
 
@@ -35,7 +40,7 @@ def test_another_seed_gives_other_weights(case, tiny_model, sums, tmp_path):
 def test_an_artifact_is_a_model_with_its_ledger_and_metrics(case, tiny_model, sums, tmp_path):
     artifact = perform_case(case, tiny_model, sums, tmp_path / "a")
     facts, lines = artifact.facts(), metrics(artifact)
-    assert facts["outcome"]["updates"] == len(lines) >= 2
+    assert facts["outcome"]["updates"] == sum("tokens" in line for line in lines) >= 2
     assert 0.5 * BUDGET < flops_of(artifact) <= BUDGET
     assert lines[-1]["flops"] == pytest.approx(flops_of(artifact), rel=1e-5)
     assert [line["progress"] for line in lines] == sorted(line["progress"] for line in lines)
@@ -141,7 +146,7 @@ def test_on_policy_steps_leave_cross_entropy_out(tiny_model, sums, tmp_path):
 
 def test_distillation_brings_the_student_to_its_teacher(tiny_model, sums, tmp_path):
     lines = metrics(perform_case("kd", tiny_model, sums, tmp_path / "a", budget=1e9))
-    assert lines[-1]["forward_kl"] < 0.75 * lines[0]["forward_kl"]
+    assert lines[-1]["forward_kl"] < 0.85 * lines[0]["forward_kl"]
 
 
 def test_a_file_of_texts_is_a_teacher_on_the_prompts_of_the_training_split(tiny_model, sums, tmp_path):
@@ -165,6 +170,33 @@ def test_texts_that_cannot_teach_are_refused(text, message, tiny_model, sums, tm
     run = tiny_run(tmp_path / "a", BUDGET, task=str(sums), teacher=str(tmp_path / "texts.jsonl"))
     with pytest.raises(DataError, match=message):
         perform("kd", tiny_model, run, **SMALL)
+
+
+def test_a_teacher_s_text_is_learnt_as_the_student_is_asked_and_only_what_it_ended(tiny_model, sums):
+    policy = load_policy(tiny_model)
+    renderer = Renderer(policy.tokenizer, max_length=256)
+    example = load_task(str(sums)).take("train")[0]
+    asked = Segment(tuple(policy.tokenizer("Question: in another template")["input_ids"]), "prompt")
+    rollout = Rollout((asked, Segment((5, 6), "policy")), "It is 1.", "stop", Verdict(True), 1.0)
+    cut = replace(rollout, finish="length")
+    assert rewritten(renderer, [Group(example, (rollout, cut))]) == [renderer.document(zero_shot(example), "It is 1.")]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"on_policy": 0.5}, {"text": "teacher"}, {"terms": [{"objective": "reverse_kl"}]}]
+)
+def test_a_file_of_texts_refuses_what_it_cannot_follow(settings, tiny_model, sums, tmp_path):
+    (tmp_path / "texts.jsonl").write_text('{"prompt": "0 + 1?", "completion": "1"}\n')
+    run = tiny_run(tmp_path / "a", BUDGET, task=str(sums), teacher=str(tmp_path / "texts.jsonl"))
+    with pytest.raises(RecipeError, match="is a file of texts"):
+        perform("kd", tiny_model, run, **SMALL, **settings)
+
+
+def test_a_prompt_that_a_batch_holds_twice_is_sampled_once(tiny_model, sums, tmp_path):
+    settings = {**GROUPS, "prompts_per_step": 90, "algorithm": {"name": "grpo", "group_size": 2}}
+    run = tiny_run(tmp_path / "a", 4e9, task=str(sums), max_new_tokens=4)
+    lines = metrics(perform("rl", tiny_model, run, **settings))
+    assert 40 * 2 < lines[0]["supervised_tokens"] <= 40 * 2 * 4  # the training split holds 40 prompts
 
 
 def test_distillation_needs_a_teacher(tiny_model, sums, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from whit.core.errors import BudgetError, RecipeError
 from whit.core.flops import Shape
 from whit.recipes.machine import Rates
-from whit.study.grid import choose_pipelines, estimate, fit_to_hours, unique_flops
+from whit.study.grid import choose_pipelines, estimate, fit_to_hours, smallest_budget, unique_flops
 from whit.study.jobs import plan_jobs
 from whit.study.resources import choose_workers
 from whit.study.study import Study
@@ -110,6 +110,15 @@ def test_scoring_takes_at_most_a_third_of_short_hours():
     cost = estimate(fitted, RATES, SHAPE, items, workers=1)
     assert items < 500_000
     assert cost.evaluate_seconds <= 0.36 * cost.seconds / 0.99
+
+
+def test_the_smallest_budget_gives_every_stage_its_first_step():
+    alone = smallest_budget(study(("sft", [SFT])), SHAPE, RATES)
+    assert smallest_budget(study(("sft", [{**SFT, "batch_documents": 64}])), SHAPE, RATES) == 2 * alone
+    rl = smallest_budget(study(("rl", [{"kind": "rl", "prompts_per_step": 16}])), SHAPE, RATES)
+    assert 4 * alone < rl == 2 * smallest_budget(study(("rl", [{"kind": "rl", "prompts_per_step": 8}])), SHAPE, RATES)
+    both = study(("sft-rl", [{**SFT, "share": 1}, {"kind": "rl", "prompts_per_step": 16, "share": 3}]))
+    assert smallest_budget(both, SHAPE, RATES) == max(4 * alone, rl * 4 / 3)
 
 
 @pytest.mark.parametrize("hours", [0.0, 1e-5, 0.005])

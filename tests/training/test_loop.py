@@ -111,9 +111,14 @@ def test_steps_without_documents_are_counted_and_end_with_the_budget(tmp_path):
     assert "cross_entropy" not in metrics(run)[0]
 
 
-def test_a_first_update_after_empty_steps_may_be_refused_too(tmp_path):
+def test_a_budget_that_empty_steps_have_eaten_ends_the_stage_without_an_error(tmp_path):
     run = tiny_run(tmp_path / "a", limit_flops=2.5 * STEP)
-    with pytest.raises(BudgetError, match="step 2"):
+    assert fit(run, sampling(run, STEP, empty=[0])) == 0
+
+
+def test_a_first_round_of_sampling_that_passes_the_budget_is_refused_though_it_found_nothing(tmp_path):
+    run = tiny_run(tmp_path / "a", limit_flops=0.5 * STEP)
+    with pytest.raises(BudgetError, match="step 1"):
         fit(run, sampling(run, STEP, empty=[0]))
 
 

@@ -28,7 +28,8 @@ def grpo(
 
     kl: weight of the k3 penalty to the start model; 0 keeps no reference. The paper used 0.04, libraries now use 0.
     constant_length: what reduction "constant" divides each sequence's sum by: Dr. GRPO's longest completion.
-    drop_equal: leave out groups whose rewards are all equal; they have no gradient, only a place in the denominator.
+    drop_equal: leave out groups whose rewards are all equal; they have no advantage, only a place in the denominator (and,
+        with kl, the penalty).
     num_updates: optimizer steps on one batch of rollouts.
     """
     terms = [

@@ -11,7 +11,7 @@ from whit.core.types import AnswerFormat, Example
 
 INSTRUCTIONS: dict[AnswerFormat, str] = {
     "hash": "Reason step by step. End with a line that holds '#### ' and the final answer, nothing else.",
-    "boxed": "Reason step by step. Put the final answer in \\boxed{}.",
+    "boxed": "Please reason step by step, and put your final answer within \\boxed{}.",  # as Qwen2.5 was taught
     "tags": "Reason step by step. Put the final answer between <answer> and </answer>.",
     "plain": "Write the final answer only.",
 }

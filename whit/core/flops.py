@@ -50,7 +50,8 @@ def forward_flops(shape: Shape, num_tokens: float, num_scored: float, num_pairs:
 def train_flops(shape: Shape, num_tokens: float, num_scored: float, num_pairs: float, lora_rank: int = 0) -> float:
     """A forward and a backward pass.
 
-    With LoRA the frozen body needs no weight gradients: 4 operations a weight and token, plus the adapters in full.
+    With LoRA the frozen weights need no gradients: 4 operations a weight and token. Attention has no weights and costs the
+    same; the adapters, of all seven linear layers, come in full.
     """
     forward = forward_flops(shape, num_tokens, num_scored, num_pairs)
     if not lora_rank:
@@ -60,7 +61,8 @@ def train_flops(shape: Shape, num_tokens: float, num_scored: float, num_pairs: f
         + 2 * shape.head_size * (shape.num_heads + shape.num_kv_heads)
         + 3 * (shape.width + shape.intermediate)
     )
-    return 2 * forward + 6 * shape.num_layers * lora_rank * sizes * num_tokens
+    attention = forward_flops(shape, 0, 0, num_pairs)
+    return 2 * forward + attention + 6 * shape.num_layers * lora_rank * sizes * num_tokens
 
 
 def causal_pairs(*lengths: float) -> float:

@@ -70,11 +70,12 @@ def parse_model(model: type[M], values: Mapping[str, Any], where: str = "") -> M
 def check_settings(function: Callable[..., Any], settings: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The settings converted to the types of the function's keyword-only parameters.
 
-    Only what was given comes back: defaults stay where they are written, in the signature.
+    Only what was given comes back: defaults stay where they are written, in the signature. A table is laid over a default
+    that is one.
     """
     model = _model_of(function)
     try:
-        checked = model.model_validate(dict(settings))
+        checked = model.model_validate({name: _over_default(model, name, value) for name, value in settings.items()})
     except ValidationError as error:
         raise RecipeError(_explain(error, where, model)) from None
     return {name: getattr(checked, name) for name in settings}
@@ -100,6 +101,14 @@ def to_plain(value: Any) -> Any:
 def write_toml(values: Mapping[str, Any]) -> str:
     """TOML text of plain values: scalars first, inline tables inside lists of scalars, [[tables]] for lists of tables."""
     return "\n".join(_toml_lines(to_plain(values), "")).strip() + "\n"
+
+
+def _over_default(model: type[BaseModel], name: str, value: Any) -> Any:
+    """A table given in part is laid over the parameter's default: optim = { lr = 1e-5 } keeps a stage's own schedule."""
+    default = model.model_fields[name].default if name in model.model_fields else None
+    if isinstance(default, BaseModel) and isinstance(value, Mapping):
+        return {**default.model_dump(), **value}
+    return value
 
 
 @cache

@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import UsageError, WhitError
+from whit.core.errors import BudgetError, UsageError, WhitError
 from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.core.settings import write_toml
@@ -21,27 +21,34 @@ from whit.recipes.scoring import score
 def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -> dict[str, Any]:
     """Train, score and record. Returns what `run.json` holds.
 
-    outcome: "finished"; "collapsed" when a stage stopped at a loss that was not finite; "failed" when one raised.
+    outcome: "finished"; "collapsed" when a stage stopped at a loss that was not finite; "no_signal" when one ended without
+    an update; "failed" when one raised.
     A failed or collapsed run keeps the score of its last artifact: the start model's when there is none.
     failure: what ended an earlier attempt, such as a worker that died: it is recorded, and nothing is trained.
-    Errors of usage are not outcomes: they are raised.
+    Errors of usage are not outcomes: they are raised, but for a budget that was too small for a later stage.
     """
     write_beside(directory / "recipe.toml", write_toml(recipe.resolved()))
     artifacts: list[Artifact] = []
     outcome, error = "failed" if failure else "finished", failure
     try:
         artifacts = run_pipeline(recipe, site, only_found=bool(failure))
-    except UsageError:
-        raise
     except Exception as problem:  # a part may be anybody's code
+        if isinstance(problem, UsageError):
+            artifacts = run_pipeline(recipe, site, only_found=True) if isinstance(problem, BudgetError) else []
+            if not any(artifact.facts() for artifact in artifacts):
+                raise
+        else:
+            write_beside(directory / "traceback.txt", traceback.format_exc())
+            artifacts = run_pipeline(recipe, site, only_found=True)
         outcome = "failed"
         error = str(problem) if isinstance(problem, WhitError) else f"{type(problem).__name__}: {problem}"
-        write_beside(directory / "traceback.txt", traceback.format_exc())
-        artifacts = run_pipeline(recipe, site, only_found=True)
     records = [artifact.facts() for artifact in artifacts if artifact.facts()]
     collapses = [record["outcome"]["collapsed"] for record in records if record["outcome"].get("collapsed")]
     if collapses and outcome == "finished":
         outcome, error = "collapsed", collapses[0]
+    idle = [record["facts"]["stage"] for record in records if not record["outcome"].get("updates", 1)]
+    if idle and outcome == "finished":
+        outcome, error = "no_signal", f"stage {idle[0]} made no update: no step had anything to learn from."
     scored = score(artifacts[-1], recipe, site) if recipe.task is not None and artifacts else None
     run = {
         "name": recipe.name, "fingerprint": fingerprint(recipe), "seed": recipe.seed, "outcome": outcome, "error": error,

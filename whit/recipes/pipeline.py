@@ -39,7 +39,8 @@ class Site:
 def run_pipeline(recipe: Recipe, site: Site, depth: int | None = None, *, only_found: bool = False) -> list[Artifact]:
     """Run the first `depth` stages (all for None); the start model comes first in the list.
 
-    What a stage leaves of its budget passes on to the next. Running again finds what is finished.
+    What a stage leaves of its budget passes on to the next, and what it overran is taken from it. Running again finds what
+    is finished.
     only_found: run nothing; the list ends before the first stage that is not finished.
     Raises RecipeError when a stage needs a task or teacher that is not there, BudgetError when nothing ends a stage.
     """
@@ -62,7 +63,7 @@ def run_pipeline(recipe: Recipe, site: Site, depth: int | None = None, *, only_f
         if artifact is None:
             break
         if limit is not None:
-            left = max(0.0, limit - Ledger.from_plain(artifact.facts()["ledger"]).flops)
+            left = limit - Ledger.from_plain(artifact.facts()["ledger"]).flops
         artifacts.append(artifact)
     return artifacts
 
@@ -101,10 +102,7 @@ def stage_facts(
     inputs = {"start": start.key if start else "", "task": task_digest(recipe.task) if recipe.task else ""}
     if recipe.teacher and stage.kind == "kd":
         inputs["teacher"] = teacher_key(recipe.teacher)
-    modules = part_modules(stage.kind, "stages") + task_modules(recipe.task)
-    modules += part_modules(settings.get("algorithm"), "algorithms") + part_modules(settings.get("reward"), "rewards")
-    for term in settings.get("terms") or ():
-        modules += part_modules(term["objective"], "objectives")
+    modules = stage_modules(stage.kind, settings) + task_modules(recipe.task)
     return Facts(
         stage=stage.kind, settings=settings, inputs=inputs, seed=recipe.seed, limit_flops=limit,
         code=code_digest(modules), dtype=resolve_dtype(recipe, device), device=device, torch=version("torch"),
@@ -125,9 +123,10 @@ def start_artifact(recipe: Recipe) -> Artifact | None:
 def fingerprint(recipe: Recipe) -> str:
     """A hash of what decides how a run ends, the machine apart: settings, start model, teacher, data and code."""
     start = start_artifact(recipe)
-    modules = [module for stage in recipe.stage for module in part_modules(stage.kind, "stages")]
+    resolved = recipe.resolved()
+    modules = [module for stage in resolved["stage"] for module in stage_modules(stage["kind"], stage)]
     facts = {
-        "recipe": write_toml(recipe.resolved()), "start": start.key if start else "",
+        "recipe": write_toml(resolved), "start": start.key if start else "",
         "teacher": teacher_key(recipe.teacher) if recipe.teacher and recipe.needs_teacher else "",
         "task": task_digest(recipe.task) if recipe.task else "",
         "code": code_digest(["whit.stages._score", *modules, *task_modules(recipe.task)]),
@@ -148,6 +147,15 @@ def resolve_dtype(recipe: Recipe, device: str) -> str:
     if recipe.dtype != "auto":
         return recipe.dtype
     return "bfloat16" if device != "cpu" or has_fast_bfloat16() else "float32"
+
+
+def stage_modules(kind: str, settings: Mapping[str, Any]) -> list[str]:
+    """The modules of a stage and of the parts that its settings name: imports do not lead to them."""
+    modules = part_modules(kind, "stages")
+    modules += part_modules(settings.get("algorithm"), "algorithms") + part_modules(settings.get("reward"), "rewards")
+    for term in settings.get("terms") or ():
+        modules += part_modules(term["objective"], "objectives")
+    return modules
 
 
 def part_modules(spec: Any, package: str) -> list[str]:

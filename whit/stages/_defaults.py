@@ -10,7 +10,7 @@ from whit.training.optim import Optim
 
 LEARNING_RATES: dict[tuple[str, str], tuple[tuple[float, float], ...]] = {
     # (stage, "full" or "lora"): (models of up to so many parameters, peak rate), smallest first
-    ("pretrain", "full"): ((3e6, 3e-3), (3e7, 2e-3), (2e8, 1e-3), (float("inf"), 5e-4)),
+    ("pretrain", "full"): ((2e8, 1e-3), (float("inf"), 5e-4)),
     ("sft", "full"): ((1e7, 1e-3), (2e8, 1e-4), (float("inf"), 4e-5)),
     ("sft", "lora"): ((1e7, 2e-3), (2e8, 3e-4), (float("inf"), 1e-4)),
     ("kd", "full"): ((1e7, 1e-3), (2e8, 1e-4), (float("inf"), 4e-5)),

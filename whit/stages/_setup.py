@@ -5,14 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from whit.core.errors import CollapseError
+from whit.core.answers import completion_text
+from whit.core.errors import CollapseError, DataError
 from whit.core.rundir import Run
 from whit.core.seeds import stream
-from whit.core.types import Artifact
+from whit.core.types import Artifact, Example
+from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.models.adapters import Lora, add_lora, merge_lora, save_lora
 from whit.models.load import Policy, load_policy
 from whit.objectives._types import Term
+from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
 from whit.training.loop import Producer, train
 from whit.training.optim import Optim, Optimizer
@@ -68,6 +71,15 @@ def train_and_save(
     except CollapseError as error:
         outcome["collapsed"] = str(error)
     return run.save(lambda directory: _write(trainee, directory), **outcome)
+
+
+def gold_documents(renderer: Renderer, examples: list[Example], *, with_rationale: bool) -> list[Document]:
+    """Prompts with their gold completions; with rationales, examples that have none are left out."""
+    if with_rationale:
+        examples = [e for e in examples if e.rationale]
+        if not examples:
+            raise DataError('no training example has a rationale. Use source = "answers" or source = "own".')
+    return [renderer.document(zero_shot(e), completion_text(e, with_rationale=with_rationale)) for e in examples]
 
 
 def steps_of(count: int, batch: int, epochs: float | None) -> int | None:

@@ -4,19 +4,19 @@ A live teacher scores the tokens that the student trains on: forward KL over the
 (arXiv:1503.02531). A share of the steps may be taken on the student's own completions (arXiv:2306.13649).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from whit.core.answers import completion_text
 from whit.core.errors import DataError, RecipeError
 from whit.core.files import read_rows
 from whit.core.parts import inputs
 from whit.core.rundir import Run
 from whit.core.seeds import key64, stream
-from whit.core.types import Artifact, Example, Message
+from whit.core.types import Artifact, Example, Group, Message
 from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
@@ -29,7 +29,7 @@ from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect, figures
-from whit.stages._setup import in_epochs, renderer_of, set_up, steps_of, train_and_save
+from whit.stages._setup import gold_documents, in_epochs, renderer_of, set_up, steps_of, train_and_save
 from whit.stages._task import is_file, load_task
 from whit.stages._terms import TermSpec, build_terms
 from whit.training.loop import Feed
@@ -59,14 +59,22 @@ def kd(
     """Minimise the terms, by default half cross-entropy and half forward KL to the run's teacher.
 
     text: what the losses are taken on off-policy: "given" rationales, or completions that the "teacher" writes as the
-        stage goes (charged). None takes the rationales where the task has them.
+        stage goes (charged), in the student's chat template; those cut off are left out. None takes the rationales where
+        the task has them.
     on_policy: share of the steps taken on fresh completions of the student. There cross-entropy is left out: the label is
         the student's own sample.
     A teacher that is a JSONL or CSV file (columns prompt and completion) is trained on as text, whatever its tokenizer.
-    Raises RecipeError when there is no teacher, or when it writes other tokens than the student.
+    What its texts cost to write is not known here and not charged.
+    Raises RecipeError when there is no teacher, when it writes other tokens than the student, and for settings that a
+    file of texts cannot follow.
     """
     if not run.teacher:
         raise RecipeError("stage kd: there is no teacher. Set teacher = a model directory, or a file of its texts.")
+    if is_file(run.teacher) and (on_policy or text or terms != KL_AND_CROSS_ENTROPY):
+        raise RecipeError(
+            f"stage kd: teacher {run.teacher} is a file of texts: it is trained on by cross-entropy, so text, terms and "
+            "on_policy have no use. Leave them out, or give a teacher model."
+        )
     loss = build_terms(terms)
     asks_teacher = any(name.startswith("teacher") for term in loss for name in inputs(term.objective))
     if on_policy and not asks_teacher:
@@ -93,6 +101,7 @@ def kd(
     if not examples:
         raise DataError('stage kd: no training example has a rationale. Use text = "teacher".')
     indices = in_epochs(len(examples), batch_documents, run.seed, "kd-order", epochs)
+    given = gold_documents(trainee.renderer, examples, with_rationale=True) if text == "given" else []
     writers = {
         name: (Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode), renderer)
         for name, policy, renderer in (
@@ -104,19 +113,18 @@ def kd(
         chosen = indices(step)
         if chosen is None:
             return None
-        batch = [examples[i] for i in chosen]
         is_on_policy = stream(run.seed, "kd-policy", step).random() < on_policy
         if not is_on_policy and text == "given":
-            return Feed(
-                [trainee.renderer.document(zero_shot(e), completion_text(e)) for e in batch], {"on_policy": 0.0}
-            )
+            return Feed([given[i] for i in chosen], {"on_policy": 0.0})
         engine, renderer = writers["student" if is_on_policy else "teacher"]
         groups = collect(
-            engine, renderer, batch, zero_shot, accuracy, num_samples=1, sampling=sampling,
+            engine, renderer, [examples[i] for i in chosen], zero_shot, accuracy, num_samples=1, sampling=sampling,
             seed=key64(run.seed, "kd-completions", step), ledger=run.ledger,
         )  # fmt: skip
-        weights = {"cross_entropy": 0.0} if is_on_policy else {}
-        fresh = [replace(plain_document(r), weights=weights) for g in groups for r in g.rollouts]
+        if is_on_policy:
+            fresh = [replace(plain_document(r), weights={"cross_entropy": 0.0}) for g in groups for r in g.rollouts]
+        else:
+            fresh = rewritten(trainee.renderer, groups)
         return Feed(fresh, {"on_policy": float(is_on_policy), **figures(groups)})
 
     scorer = teacher if asks_teacher else None  # a teacher that only writes does not score as well
@@ -126,6 +134,16 @@ def kd(
 
 def _feed(documents: list[Document], chosen: list[int] | None) -> Feed | None:
     return None if chosen is None else Feed([documents[i] for i in chosen])
+
+
+def rewritten(renderer: Renderer, groups: Sequence[Group]) -> list[Document]:
+    """What a teacher wrote to its end, as the student is asked and answers: the two may have different chat templates."""
+    return [
+        renderer.document(zero_shot(group.example), rollout.text)
+        for group in groups
+        for rollout in group.rollouts
+        if rollout.finish == "stop"
+    ]
 
 
 def _texts(renderer: Renderer, examples: list[Example], path: Path) -> list[Document]:

@@ -62,7 +62,6 @@ def pretrain(
     batch_documents: int = 64,
     steps: int = 1000,
     rationale_frac: float = 1.0,
-    prompt_loss: bool = True,
     tokenizer_documents: int = 20_000,
     tokenizer: str | None = None,
     optim: Optim = Optim(schedule="wsd", warmup=0.02, weight_decay=0.1, betas=(0.9, 0.95)),
@@ -72,7 +71,6 @@ def pretrain(
 
     start: None makes a new model of `architecture`; a model directory is trained further.
     rationale_frac: share of documents that show the rationale before the answer.
-    prompt_loss: whether the tokens of the prompt are learnt too; False learns the completion alone, as fine-tuning does.
     tokenizer: directory of a tokenizer to take over; None trains one on the task's first documents.
     The schedule runs over `steps` unless a budget in operations ends first.
     Raises RecipeError when the task is not a generated one: its function needs the settings `size` and `seed`.
@@ -103,7 +101,7 @@ def pretrain(
             renderer.document(zero_shot(e), completion_text(e, with_rationale=shows.random() < rationale_frac))
             for e in examples
         ]
-        return Feed([replace(d, spans=((1, len(d.ids)),)) for d in documents] if prompt_loss else documents)
+        return Feed([replace(d, spans=((1, len(d.ids)),)) for d in documents])  # prompts are learnt too
 
     updates = train(
         Forward(policy.decoder), [Term(cross_entropy)], producer, optimizer, run, max_tokens=max_tokens, num_steps=steps

@@ -70,7 +70,8 @@ def rl(
     shared: dict[int, tuple[list[Document], dict[str, float]]] = {}
 
     def sample(batch: int) -> tuple[list[Document], dict[str, float]]:
-        chosen = [examples[i] for i in indices(batch) or []]
+        # Once each: a prompt that comes twice, in a small data set, would get the same completions again.
+        chosen = [examples[i] for i in dict.fromkeys(indices(batch) or [])]
         groups = collect(
             engine, renderer, chosen, zero_shot, score_reward, num_samples=method.group_size, sampling=sampling,
             seed=key64(run.seed, "rl-rollouts", batch), ledger=run.ledger,

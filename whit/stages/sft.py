@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from whit.core.answers import completion_text
-from whit.core.errors import DataError, RunError
+from whit.core.errors import RunError
 from whit.core.rundir import Run
 from whit.core.seeds import key64
 from whit.core.types import Artifact, Example, Group
@@ -21,7 +20,7 @@ from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect
-from whit.stages._setup import Trainee, in_epochs, set_up, steps_of, train_and_save
+from whit.stages._setup import Trainee, gold_documents, in_epochs, set_up, steps_of, train_and_save
 from whit.stages._task import load_task
 from whit.stages._terms import TermSpec, build_terms
 from whit.training.loop import Feed
@@ -62,7 +61,7 @@ def sft(
     if source == "own":
         documents = _own_documents(trainee, run, train_split, own_share, own_samples, own_prompts, sampling)
     else:
-        documents = gold_documents(trainee, train_split, source)
+        documents = gold_documents(trainee.renderer, train_split, with_rationale=source == "rationales")
     indices = in_epochs(len(documents), batch_documents, run.seed, "sft-order", epochs)
 
     def producer(step: int, progress: float) -> Feed | None:
@@ -71,16 +70,6 @@ def sft(
 
     num_steps = steps_of(len(documents), batch_documents, epochs)
     return train_and_save(trainee, run, build_terms(terms), producer, max_tokens=max_tokens, num_steps=num_steps)
-
-
-def gold_documents(trainee: Trainee, examples: list[Example], source: Source) -> list[Document]:
-    """Prompts with their gold completions; examples without a rationale are left out of "rationales"."""
-    if source == "rationales":
-        examples = [e for e in examples if e.rationale]
-        if not examples:
-            raise DataError('no training example has a rationale. Use source = "answers" or source = "own".')
-    render = trainee.renderer.document
-    return [render(zero_shot(e), completion_text(e, with_rationale=source == "rationales")) for e in examples]
 
 
 def _own_documents(
@@ -96,7 +85,7 @@ def _own_documents(
     kept: dict[tuple[str, str], Document] = {}
     step = 0
     while run.ledger.flops < limit:
-        chosen = [examples[i] for i in indices(step) or []]
+        chosen = [examples[i] for i in dict.fromkeys(indices(step) or [])]
         groups: list[Group] = collect(
             engine, trainee.renderer, chosen, zero_shot, accuracy, num_samples=samples, sampling=sampling,
             seed=key64(run.seed, "own-completions", step), ledger=run.ledger,

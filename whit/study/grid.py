@@ -1,11 +1,13 @@
 """Which pipelines a model, a task and a budget allow, and what they cost: the plan that `study.toml` writes down."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from whit.core.errors import BudgetError
 from whit.core.flops import Shape, causal_pairs, decode_pairs, forward_flops, train_flops
+from whit.core.parts import bind
 from whit.core.settings import read_toml
 from whit.recipes.machine import Rates
 from whit.recipes.recipe import library
@@ -111,14 +113,14 @@ def fit_to_hours(
         items = max(min(MIN_ITEMS, num_items), int(items * EVALUATION_FRAC * available / evaluation))
         evaluation = estimate(study, rates, shape, items, workers).evaluate_seconds / workers
     left = available - evaluation
-    smallest = smallest_step(shape, rates)
+    smallest = smallest_budget(study, shape, rates)
     if left > 0:
         unit = estimate(study, rates, shape, items, workers)
         flops = study.flops * left / (unit.train_seconds / workers)
-        if flops * min(min(study.recipe(p.name, 0).shares) for p in study.pipeline) >= smallest:
+        if flops >= smallest:
             return study.model_copy(update={"flops": float(f"{flops:.3g}")}), items
     need = (
-        evaluation + estimate(study.model_copy(update={"flops": 30 * smallest}), rates, shape, items, workers).seconds
+        evaluation + estimate(study.model_copy(update={"flops": 10 * smallest}), rates, shape, items, workers).seconds
     ) / OVERHEAD
     raise BudgetError(
         f"{hours:g} hours do not train {len(study.pipeline)} pipelines x {study.seeds} seeds on this machine: about "
@@ -126,10 +128,30 @@ def fit_to_hours(
     )
 
 
-def smallest_step(shape: Shape, rates: Rates) -> float:
-    """Operations of one step of 32 documents or rollouts, about."""
+def smallest_budget(study: Study, shape: Shape, rates: Rates) -> float:
+    """Operations that let every stage of every pipeline make its first step, about."""
+    needs = []
+    for spec in study.pipeline:
+        recipe = study.recipe(spec.name, 0)
+        stages = recipe.resolved()["stage"]
+        needs += [first_step(s, shape, rates) / share for s, share in zip(stages, recipe.shares, strict=True)]
+    return max(needs)
+
+
+def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:
+    """Operations of a stage's first step, with its sampling. A teacher is taken to be as large as the student."""
     length = rates.prompt_tokens + rates.own_tokens
-    return 32 * train_flops(shape, length, rates.own_tokens, causal_pairs(length))
+    pairs = causal_pairs(length)
+    update = train_flops(shape, length, rates.own_tokens, pairs)
+    forward = forward_flops(shape, length, rates.own_tokens, pairs)
+    if stage["kind"] == "rl":
+        settings = stage["algorithm"] if isinstance(stage["algorithm"], Mapping) else {"name": stage["algorithm"]}
+        named = {key: value for key, value in settings.items() if key != "name"}
+        group_size = bind("algorithm", settings["name"], named)().group_size
+        return float(stage["prompts_per_step"] * group_size * (forward + update))
+    sampling = stage["own_prompts"] * stage["own_samples"] * forward if stage.get("source") == "own" else 0.0
+    taught = 2 * forward if stage["kind"] == "kd" else 0.0
+    return float(sampling + stage["batch_documents"] * (update + taught))
 
 
 def write_study(path: Path, study: Study) -> None:

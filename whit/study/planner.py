@@ -9,7 +9,7 @@ from typing import Any
 from whit.core.errors import BudgetError
 from whit.recipes.machine import Rates, measure_rates, model_shape, task_facts
 from whit.recipes.pipeline import Site
-from whit.study.grid import Estimate, choose_pipelines, estimate, fit_to_hours, smallest_step
+from whit.study.grid import Estimate, choose_pipelines, estimate, fit_to_hours, smallest_budget
 from whit.study.resources import choose_workers
 from whit.study.study import Study
 
@@ -59,10 +59,10 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
         study, items = fit_to_hours(study, rates, shape, items, chosen, float(asked["hours"]))
     else:
         study = study.model_copy(update={"flops": float(asked["flops"])})
-        if study.flops * min(min(study.recipe(p.name, 0).shares) for p in study.pipeline) < smallest_step(shape, rates):
+        if study.flops < (needed := smallest_budget(study, shape, rates)):
             raise BudgetError(
-                f"--flops {study.flops:.3g} is too small: one step of this model on this task needs about "
-                f"{smallest_step(shape, rates):.3g}, and a stage gets a third of a pipeline's budget at least."
+                f"--flops {study.flops:.3g} is too small: with this model and task every stage of every pipeline makes at "
+                f"least one step from about {needed:.3g} on."
             )
     spec = study.evaluate.model_copy(update={"items": items})
     study = study.model_copy(update={"evaluate": spec, "workers": chosen})

@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import TemplateError, WhitError
+from whit.core.errors import RunError, TemplateError, WhitError
 from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.recipes.execute import execute
 from whit.recipes.pipeline import Site, fingerprint, run_pipeline, start_artifact
 from whit.recipes.scoring import score
+from whit.study.compare import REFERENCE
 from whit.study.jobs import run_directory
 from whit.study.study import Study
 
@@ -41,10 +42,10 @@ def _arm(arm: str, study: Study, directory: Path, site: Site) -> dict[str, Any]:
     file = directory / "arms" / f"{arm}.json"
     try:
         scored = score(start, recipe, site, samples=samples, way="few_shot" if arm == "few_shot" else "zero_shot")
-    except TemplateError as error:
-        if (
-            arm == "few_shot"
-        ):  # four examples and a prompt can be longer than the context: an outcome, not to be retried
+        if arm == "majority@8" and arm not in scored.summary:
+            raise RunError("its verifier reads no answer out of a completion, so there is nothing to vote on.")
+    except (TemplateError, RunError) as error:
+        if arm != REFERENCE:  # such as four examples and a prompt that are longer than the context: not to be retried
             write_beside(file, json.dumps({**record, "error": str(error)}, indent=1))
         raise
     told = {"score": scored.summary, "score_path": scored.path, "evaluation": scored.ledger}

@@ -33,4 +33,5 @@ def gsm8k(split: Split, *, path: Path | None = None, keep_notes: bool = False) -
             prompt=row["question"],
             gold=gold.strip().replace(",", ""),
             rationale=rationale.strip() if keep_notes else NOTES.sub("", rationale).strip(),
+            answer_format="boxed",  # "####" is copied to the front by small chat models: docs/LOG.md
         )

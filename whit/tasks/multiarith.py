@@ -31,4 +31,5 @@ def multiarith(split: Split, *, path: Path | None = None) -> Iterator[Example]:
                 prompt=row["question"].strip(),
                 gold=show_number(gold),
                 group=f"multiarith-{key}",
+                answer_format="boxed",
             )

@@ -41,7 +41,7 @@ def svamp(split: Split, *, path: Path | None = None) -> Iterator[Example]:
 def _example(row: Row, identity: str) -> Example:
     gold = parse_number(_answer(row))
     assert gold is not None, row
-    return Example(id=identity, prompt=_question(row), gold=show_number(gold))
+    return Example(id=identity, prompt=_question(row), gold=show_number(gold), answer_format="boxed")
 
 
 def _question(row: Row) -> str:

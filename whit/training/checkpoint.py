@@ -48,6 +48,8 @@ def save_checkpoint(directory: Path, optimizer: Optimizer, state: State) -> None
 def restore_checkpoint(directory: Path, optimizer: Optimizer) -> State | None:
     """Bring the optimizer back to its last checkpoint; where the stage stood, or None when there is none."""
     target = directory / "checkpoint"
+    if not target.exists():  # killed between the two renames
+        target = directory / "checkpoint.old"
     if not (target / "state.json").exists():
         return None
     try:

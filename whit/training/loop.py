@@ -15,6 +15,7 @@ import torch
 from whit.core.errors import CollapseError, DataError
 from whit.core.flops import forward_flops, train_flops
 from whit.core.rundir import Run
+from whit.core.seeds import key64
 from whit.data.batch import Batch, Document, collate
 from whit.data.packing import pack
 from whit.objectives._types import Term
@@ -65,6 +66,7 @@ def train(
     and BudgetError when not even the first step fits the budget.
     """
     check_terms(terms, has_teacher=forward.teacher is not None)
+    spent = run.ledger.flops  # before training: what a producer sampled to have something to train on
     state = restore_checkpoint(run.directory, optimizer) or State(run.ledger)
     run.ledger = state.ledger
     meter = Meter(run.directory / "metrics.jsonl", state.step)
@@ -77,15 +79,16 @@ def train(
             if state.step and not run.ledger.fits(state.dearest):
                 break
         started = time.perf_counter()
-        progress = _progress(run, step, num_steps)
+        progress = _progress(run, spent, step, num_steps)
+        torch.manual_seed(key64(run.seed, "dropout", step) % 2**63)  # adapters may have dropout: exact on resuming too
         feed = producer(step, progress)
         if feed is None:
             break
         line: dict[str, float] = {"step": step, "progress": progress, **feed.metrics}
+        cost = step_flops(forward, feed.documents, lora_rank) if feed.documents else (0.0, 0.0)
+        if step == 0:
+            run.ledger.require(cost[0] + cost[1], "step 1")
         if feed.documents:
-            cost = step_flops(forward, feed.documents, lora_rank)
-            if not state.updates:
-                run.ledger.require(cost[0] + cost[1], f"step {step + 1}")
             if not run.ledger.fits(cost[0] + cost[1]):
                 break
             begun = time.perf_counter()
@@ -128,8 +131,11 @@ def step_flops(forward: Forward, documents: Sequence[Document], lora_rank: int =
     return train_flops(forward.policy.config.shape, tokens, scored, pairs, lora_rank), teacher
 
 
-def _progress(run: Run, step: int, num_steps: int | None) -> float:
-    return max(run.ledger.progress, step / num_steps if num_steps else 0.0)
+def _progress(run: Run, spent: float, step: int, num_steps: int | None) -> float:
+    """Share of the budget that is left for training, or of the steps, whichever is further."""
+    limit = run.ledger.limit_flops
+    of_budget = min(1.0, (run.ledger.flops - spent) / (limit - spent)) if limit and limit > spent else 0.0
+    return max(of_budget, step / num_steps if num_steps else 0.0)
 
 
 def micro_batches(documents: Sequence[Document], max_tokens: int) -> list[list[int]]:

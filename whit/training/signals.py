@@ -88,9 +88,10 @@ def check_terms(terms: Sequence[Term], *, has_teacher: bool) -> None:
                 raise PartError(
                     f"objective '{term.name}' needs a teacher. Set teacher = a model directory in the recipe."
                 )
-        if "sequence_T" in named and any(name.endswith("_TV") for name in named):
+        if "sequence_T" in named and any(name.endswith("_TV") or name.startswith("teacher") for name in named):
             raise PartError(
-                f"objective '{term.name}' names a vocabulary-sized signal and sequence_T: it cannot be chunked."
+                f"objective '{term.name}' names sequence_T and a signal of the vocabulary or the teacher: "
+                "it cannot be chunked, and these never exist for a whole sequence."
             )
 
 

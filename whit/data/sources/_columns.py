@@ -59,7 +59,7 @@ def examples_of(
     golds = [field["answer"] for field in fields]
     verifier, found = _verifier(golds, where, verifier)
     has_rationales = any(field.get("rationale") for field in fields)
-    answer_format = answer_format or ("plain" if verifier == "choice" and not has_rationales else "hash")
+    answer_format = answer_format or ("plain" if verifier == "choice" and not has_rationales else "boxed")
     choices = _labels(golds) if verifier == "choice" else ()
     instruction = f"{INSTRUCTIONS[answer_format]} The answer is one of: {', '.join(choices)}." if choices else None
     examples = [

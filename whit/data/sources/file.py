@@ -27,7 +27,7 @@ def file(
         label, target or gold; rationale or solution. The other columns become the example's metadata.
     verifier: None takes "exact_number" when all answers are numbers, "choice" for a few labels that repeat, else
         "exact_text"; the notes of the result say which.
-    answer_format: None takes "plain" for labels without rationales, else "hash".
+    answer_format: None takes "plain" for labels without rationales, else "boxed".
     seed, dev_frac, test_frac, on_duplicates: see `split_examples`. A split column is respected.
     Raises DataError that names the file and the row.
     """
