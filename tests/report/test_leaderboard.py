@@ -118,6 +118,14 @@ def test_nor_where_all_is_as_wide_as_it_can_be():
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_it_says_when_no_training_is_better_than_none():
+    said = "No training is better than the untrained model"
+    assert said not in render(
+        board(row("sft", difference=(0.1, 0.01, 0.2)), row("rl", difference=(0, -1, 1)), ZERO_SHOT)
+    )
+    assert said in render(board(row("sft", difference=(0.1, 0.0, 0.2)), ZERO_SHOT))
+
+
 def test_an_arm_that_could_not_be_scored_is_named_with_its_reason():
     failures = {"few_shot": "a prompt has 300 tokens and the model's context holds 256. " * 2}
     text = render(board(ZERO_SHOT, failures=failures))

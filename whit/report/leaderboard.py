@@ -31,6 +31,9 @@ def render(board: Mapping[str, Any]) -> str:
     ]
     if seeds == 1:
         lines.append("One seed: intervals cover the items, not the luck of a training. Run more seeds.")
+    trained = [row for row in rows if row["is_trained"] and row["difference"]]
+    if trained and not any(row["difference"]["low"] > 0 for row in trained):
+        lines.append("No training is better than the untrained model beyond its interval.")
     for name, reason in board["failures"].items():
         lines += textwrap.wrap(f"{name} could not be scored: {reason}", WIDTH)
     if not board["complete"]:

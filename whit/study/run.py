@@ -91,6 +91,7 @@ def _export(study: Study, directory: Path, board: Leaderboard) -> Path:
         "about": f"The best seed of the best pipeline, `{board.best}`, of a whit study on `{_name(study.task)}`.",
         "start model": Path(study.model).name,
         "accuracy of the pipeline (mean over seeds)": row.accuracy.percent(),
+        "chosen by": "the highest mean on these items, and there the best seed: biased upwards, score it on fresh ones",
         "items": f"{board.num_items} x {board.num_samples} samples",
     }
     return export_model(Artifact(path, path.name.rpartition("-")[2]), directory / "exported", facts)
