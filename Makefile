@@ -47,7 +47,7 @@ golden-update: $(STAMP)
 
 ## make profile  where a training step and a sampling step spend their time
 profile: $(STAMP)
-	$(BIN)/python bench/profile.py
+	$(BIN)/python bench/hotspots.py
 
 ## make bench    speed and memory, as ratios against a peer in one run
 bench: $(STAMP)

@@ -22,17 +22,19 @@ def demo(runs: Runs = RUNS, json: Json = False) -> None:
     if json:
         return
     say()
-    say("This ranking is a rehearsal on a micro model: it shows the instrument and predicts")
-    say("nothing about another model. For your own model and file (columns prompt, answer):")
+    say("This ranking is a rehearsal on a micro model: it shows the instrument and")
+    say("predicts nothing about another model. For your own model and file (columns")
+    say("prompt and answer):")
     say()
     say("  whit study --model DIR-OR-HUB-NAME --task your.csv --hours 1")
     say()
+    say("Training tokens that each of 4 pipelines x 3 seeds gets on this machine:")
     for hours in HOURS:
-        say(f"{hours} h here: {_buys(hours)}")
+        say(f"  --hours {hours}: {_buys(hours)}")
 
 
 def _buys(hours: float) -> str:
-    """Training tokens of a pipeline that a study of 4 pipelines x 3 seeds gets, for two sizes of model."""
+    """Training tokens of a pipeline of a study of 4 pipelines x 3 seeds, for two sizes of model."""
     from whit.core.flops import Shape
     from whit.study.plan import quick_rates
     from whit.study.resources import choose_workers
@@ -43,5 +45,5 @@ def _buys(hours: float) -> str:
         ("0.5B", Shape(151936, 896, 24, 14, 2, 64, 4864)),
     ):
         flops = hours * 3600 * 0.6 * choose_workers(0, shape) * quick_rates(shape).train / 12
-        parts.append(f"{count(flops / (6 * shape.parameters))} training tokens a pipeline at {name}")
+        parts.append(f"about {count(flops / (6 * shape.parameters))} with a {name} model")
     return ", ".join(parts)

@@ -2,7 +2,7 @@
 
 Sources: pretrain: arXiv:2309.14322 (the best rate falls slowly with width). SFT and KD: 4e-5 full and 1e-4 LoRA at 0.5B,
 arXiv:2506.13404; smaller models bear more. RL: 1e-6 full at 0.5B (TRL, verl, arXiv:2506.13404), ten times that for LoRA
-(verl's advice). Rows below 10M parameters were measured on the micro world: docs/LOG.md.
+(verl's advice). Full rates below 10M parameters were chosen on the micro world's dev split: docs/LOG.md.
 """
 
 from whit.core.flops import Shape
@@ -11,12 +11,12 @@ from whit.training.optim import Optim
 LEARNING_RATES: dict[tuple[str, str], tuple[tuple[float, float], ...]] = {
     # (stage, "full" or "lora"): (models of up to so many parameters, peak rate), smallest first
     ("pretrain", "full"): ((2e8, 1e-3), (float("inf"), 5e-4)),
-    ("sft", "full"): ((1e7, 1e-3), (2e8, 1e-4), (float("inf"), 4e-5)),
-    ("sft", "lora"): ((1e7, 2e-3), (2e8, 3e-4), (float("inf"), 1e-4)),
-    ("kd", "full"): ((1e7, 1e-3), (2e8, 1e-4), (float("inf"), 4e-5)),
-    ("kd", "lora"): ((1e7, 2e-3), (2e8, 3e-4), (float("inf"), 1e-4)),
-    ("rl", "full"): ((1e7, 3e-4), (2e8, 5e-6), (float("inf"), 1e-6)),
-    ("rl", "lora"): ((1e7, 1e-3), (2e8, 5e-5), (float("inf"), 1e-5)),
+    ("sft", "full"): ((1e7, 2.5e-4), (2e8, 1e-4), (float("inf"), 4e-5)),
+    ("sft", "lora"): ((1e7, 5e-4), (2e8, 3e-4), (float("inf"), 1e-4)),
+    ("kd", "full"): ((1e7, 2.5e-4), (2e8, 1e-4), (float("inf"), 4e-5)),
+    ("kd", "lora"): ((1e7, 5e-4), (2e8, 3e-4), (float("inf"), 1e-4)),
+    ("rl", "full"): ((1e7, 3e-5), (2e8, 5e-6), (float("inf"), 1e-6)),
+    ("rl", "lora"): ((1e7, 1e-4), (2e8, 5e-5), (float("inf"), 1e-5)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Where a training step and a sampling step spend their time: `python bench/profile.py [MODEL] [--threads N]`.
+"""Where a training step and a sampling step spend their time: `python bench/hotspots.py [MODEL] [--threads N]`.
 
 Prints a table of operators for each, and writes a trace that chrome://tracing opens.
 """
