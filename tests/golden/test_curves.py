@@ -71,7 +71,8 @@ def measured(case: str, directory: Path) -> Curve:
         settings = {"reward": f"{directory / 'own.py'}:vowels", **settings}
     teacher = str(model(directory / "teacher", seed=7)) if stage == "kd" else None
     lines: Curve = []
-    run = tiny_run(directory / "out", budget, task=str(sums(directory)), teacher=teacher, notify=lines.append)
+    task = {"name": str(sums(directory)), "answer_format": "hash"}
+    run = tiny_run(directory / "out", budget, task=task, teacher=teacher, notify=lines.append)
     find("stage", stage)(
         as_artifact(model(directory / "start", seed=0)), run, **check_settings(find("stage", stage), settings, case)
     )
