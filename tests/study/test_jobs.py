@@ -7,7 +7,7 @@ import pytest
 from whit.core.errors import BudgetError, RecipeError
 from whit.core.flops import Shape
 from whit.recipes.machine import Rates
-from whit.study.grid import choose_pipelines, estimate, fit_to_hours, smallest_budget, unique_flops
+from whit.study.grid import choose_pipelines, estimate, fit_to_hours, smallest_budget, unique_flops, with_batches
 from whit.study.jobs import plan_jobs
 from whit.study.resources import choose_workers
 from whit.study.study import Study
@@ -110,6 +110,18 @@ def test_scoring_takes_at_most_a_third_of_short_hours():
     cost = estimate(fitted, RATES, SHAPE, items, workers=1)
     assert items < 500_000
     assert cost.evaluate_seconds <= 0.36 * cost.seconds / 0.99
+
+
+def test_a_batch_is_the_largest_that_leaves_twenty_steps_and_what_is_named_stays():
+    def chosen(flops, *stages):
+        whole = study(("a", list(stages))).model_copy(update={"flops": flops})
+        return [stage.settings for stage in with_batches(whole, SHAPE, RATES).pipeline[0].stage]
+
+    one = smallest_budget(study(("sft", [{**SFT, "batch_documents": 1}])), SHAPE, RATES)
+    assert chosen(20 * 32.01 * one, SFT) == [{"batch_documents": 32}]
+    assert chosen(20 * 31.99 * one, SFT) == [{"batch_documents": 16}]
+    assert chosen(1.0, SFT) == [{"batch_documents": 8}]
+    assert chosen(1.0, {**SFT, "batch_documents": 50}, RL) == [{"batch_documents": 50}, {"prompts_per_step": 2}]
 
 
 def test_the_smallest_budget_gives_every_stage_its_first_step():

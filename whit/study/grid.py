@@ -10,7 +10,7 @@ from whit.core.flops import Shape, causal_pairs, decode_pairs, forward_flops, tr
 from whit.core.parts import bind
 from whit.core.settings import read_toml
 from whit.recipes.machine import Rates
-from whit.recipes.recipe import library
+from whit.recipes.recipe import StageSpec, library
 from whit.study.jobs import plan_jobs
 from whit.study.resources import run_memory
 from whit.study.study import Study
@@ -18,6 +18,12 @@ from whit.study.study import Study
 OVERHEAD = 0.85  # share of the hours that is planned for: loading, starting and idle workers take the rest
 EVALUATION_FRAC = 0.35  # at most this share of the hours goes into scoring; fewer items are scored otherwise
 MIN_ITEMS = 100
+MIN_STEPS = 20  # a stage's batch is made smaller, within BATCHES, until so many steps fit its budget
+BATCHES = {
+    "sft": ("batch_documents", (32, 16, 8)),
+    "kd": ("batch_documents", (32, 16, 8)),
+    "rl": ("prompts_per_step", (16, 8, 4, 2)),
+}
 SAMPLING_FRAC = {
     "rl": 0.3,
     "kd": 0.1,
@@ -113,12 +119,13 @@ def fit_to_hours(
         items = max(min(MIN_ITEMS, num_items), int(items * EVALUATION_FRAC * available / evaluation))
         evaluation = estimate(study, rates, shape, items, workers).evaluate_seconds / workers
     left = available - evaluation
-    smallest = smallest_budget(study, shape, rates)
     if left > 0:
         unit = estimate(study, rates, shape, items, workers)
         flops = study.flops * left / (unit.train_seconds / workers)
-        if flops >= smallest:
-            return study.model_copy(update={"flops": float(f"{flops:.3g}")}), items
+        fitted = with_batches(study.model_copy(update={"flops": float(f"{flops:.3g}")}), shape, rates)
+        if flops >= smallest_budget(fitted, shape, rates):
+            return fitted, items
+    smallest = smallest_budget(with_batches(study.model_copy(update={"flops": 1.0}), shape, rates), shape, rates)
     need = (
         evaluation + estimate(study.model_copy(update={"flops": 10 * smallest}), rates, shape, items, workers).seconds
     ) / OVERHEAD
@@ -126,6 +133,23 @@ def fit_to_hours(
         f"{hours:g} hours do not train {len(study.pipeline)} pipelines x {study.seeds} seeds on this machine: about "
         f"{need / 3600:.1f} hours are needed. Raise --hours, take fewer --seeds, or a smaller model."
     )
+
+
+def with_batches(study: Study, shape: Shape, rates: Rates) -> Study:
+    """The study with a batch size written into every stage that names none: the largest that leaves MIN_STEPS steps."""
+    pipelines = []
+    for spec in study.pipeline:
+        recipe = study.recipe(spec.name, 0)
+        stages = []
+        for stage, resolved, share in zip(spec.stage, recipe.resolved()["stage"], recipe.shares, strict=True):
+            name, sizes = BATCHES.get(stage.kind, ("", ()))
+            if sizes and name not in stage.settings:
+                most = share * study.flops / MIN_STEPS
+                fitting = [size for size in sizes if first_step({**resolved, name: size}, shape, rates) <= most]
+                stage = StageSpec.model_validate({**stage.model_dump(), name: (fitting or sizes[-1:])[0]})
+            stages.append(stage)
+        pipelines.append(spec.model_copy(update={"stage": tuple(stages)}))
+    return study.model_copy(update={"pipeline": tuple(pipelines)})
 
 
 def smallest_budget(study: Study, shape: Shape, rates: Rates) -> float:

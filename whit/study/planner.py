@@ -9,7 +9,7 @@ from typing import Any
 from whit.core.errors import BudgetError
 from whit.recipes.machine import Rates, measure_rates, model_shape, task_facts
 from whit.recipes.pipeline import Site
-from whit.study.grid import Estimate, choose_pipelines, estimate, fit_to_hours, smallest_budget
+from whit.study.grid import Estimate, choose_pipelines, estimate, fit_to_hours, smallest_budget, with_batches
 from whit.study.resources import choose_workers
 from whit.study.study import Study
 
@@ -58,7 +58,7 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
     if asked.get("hours") is not None:
         study, items = fit_to_hours(study, rates, shape, items, chosen, float(asked["hours"]))
     else:
-        study = study.model_copy(update={"flops": float(asked["flops"])})
+        study = with_batches(study.model_copy(update={"flops": float(asked["flops"])}), shape, rates)
         if study.flops < (needed := smallest_budget(study, shape, rates)):
             raise BudgetError(
                 f"--flops {study.flops:.3g} is too small: with this model and task every stage of every pipeline makes at "
