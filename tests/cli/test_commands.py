@@ -273,7 +273,7 @@ def test_a_study_ends_with_a_leaderboard_and_a_model_and_does_nothing_twice(stud
     assert said.code == 0, said.err
     directory = tmp_path / "runs" / "study-study"
     lines = said.out.strip().splitlines()
-    assert lines[-2:] == ["best model: runs/study-study/exported", "runs/study-study"]
+    assert lines[-2:] == ["best model (sft-seed0): runs/study-study/exported", "runs/study-study"]
     assert max(map(len, lines)) <= 80
     assert {line.split()[0] for line in lines[2:6]} == {"sft", "sft-rl", "zero_shot", "majority@8"}
     assert "6 test items x 2 samples, 2 seeds" in said.out and "INCOMPLETE" not in said.out
@@ -304,3 +304,26 @@ def test_a_study_can_be_planned(study, whit, tmp_path):
     assert "arms that train nothing: zero_shot, majority@8" in said.out
     assert not (tmp_path / "runs").exists()
     assert last(study("--plan").out).endswith("study.toml")
+
+
+def test_the_version_is_that_of_the_package(whit):
+    from importlib.metadata import version
+
+    said = whit("--version")
+    assert (said.code, said.out) == (0, f"whit {version('whit')}\n")
+
+
+def test_ctrl_c_says_that_what_is_finished_is_kept(whit, monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("whit.core.parts.names", lambda kind: interrupt())
+    said = whit("parts", "task")
+    assert said.code == 130
+    assert said.error == "Stopped. What is finished is kept: run the same command again to go on."
+
+
+def test_few_test_examples_are_remarked_in_the_plan(whit, tiny_model, sums):
+    said = whit("study", "--model", tiny_model, "--task", sums, "--flops", "1e9", "--plan", "--device", "cpu")
+    assert "only 12 test examples are scored" in said.err.replace("\n  ", " ")
+    assert last(said.out).endswith("/study.toml") and Path(last(said.out)).exists()

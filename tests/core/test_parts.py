@@ -5,7 +5,7 @@ import re
 import pytest
 
 from whit.core.errors import PartError, RecipeError
-from whit.core.parts import PACKAGES, bind, find, inputs, names, options, summary
+from whit.core.parts import PACKAGES, bind, find, inputs, names, options, source, summary
 
 
 def test_a_directory_is_the_catalogue():
@@ -19,6 +19,18 @@ def test_a_part_is_the_function_of_its_files_name():
     assert part.__name__ == "exact_number"
     assert inputs(part)[:2] == ["completion", "example"]
     assert summary(part).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "where"),
+    [
+        ("objective", "forward_kl", "arXiv:1503.02531"),
+        ("task", "trec", "Li and Roth 2002, COLING"),
+        ("task", "word_problems", ""),
+    ],
+)
+def test_a_part_names_the_paper_it_comes_from(kind, name, where):
+    assert source(find(kind, name)) == where
 
 
 def test_settings_are_bound_and_inputs_are_not():

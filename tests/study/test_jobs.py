@@ -7,7 +7,7 @@ import pytest
 from whit.core.errors import BudgetError, RecipeError
 from whit.core.flops import Shape
 from whit.recipes.machine import Rates
-from whit.study.grid import choose_pipelines, estimate, fit_to_hours, smallest_budget, unique_flops, with_batches
+from whit.study.grid import choose_pipelines, dearest_start, estimate, fit_to_hours, unique_flops, with_batches
 from whit.study.jobs import plan_jobs
 from whit.study.resources import choose_workers
 from whit.study.study import Study
@@ -20,6 +20,10 @@ RATES = Rates(train=1e9, sample=5e8, prompt_tokens=50, own_tokens=20)
 def study(*pipelines, **more):
     specs = [{"name": name, "stage": stages} for name, stages in pipelines]
     return Study.make({"model": "m", "task": "word_problems", "flops": 9e9, "seeds": 2, "pipeline": specs, **more})
+
+
+def smallest_budget(whole, shape, rates):
+    return dearest_start(whole, shape, rates)[1]
 
 
 def ids(jobs):

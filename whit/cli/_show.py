@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 import time
 from typing import Any
 
@@ -16,6 +17,11 @@ def say(text: str = "") -> None:
 def note(text: str) -> None:
     """A line of progress, beside the result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def paragraph(text: str) -> None:
+    """A note of any length, broken at 80 columns."""
+    note(textwrap.fill(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
 
 
 def as_json(value: Any) -> None:

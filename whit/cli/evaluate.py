@@ -46,8 +46,10 @@ def evaluate(
         as_json(result.model_dump())
         return
     for name, value in result.summary.items():
-        if isinstance(value, list):
+        if isinstance(value, dict):  # how many completions the verifier could judge
+            say(f"{name:<20} {', '.join(f'{number} {status}' for status, number in value.items()):>22}")
+        elif isinstance(value, list):
             say(f"{name:<20} {Interval(*value).percent():>22}")
         else:
-            say(f"{name:<20} {value if not isinstance(value, float) else round(value, 1)}")
+            say(f"{name:<20} {value if not isinstance(value, float) else round(value, 1):>22}")
     say(result.path)

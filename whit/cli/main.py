@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
@@ -20,16 +21,28 @@ from whit.cli.runs import runs
 from whit.cli.study import study
 from whit.core.errors import WhitError
 
+STOPPED = 130  # the shell's code for Ctrl-C
+
 app = typer.Typer(
     name="whit",
     help="Which training makes my small language model good at this task, and what will it cost?",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 for command in (demo, study, run, plan, evaluate, generate, chat, parts, runs, export, inspect, doctor):
     app.command()(command)
+
+
+@app.callback()
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"whit {installed('whit')}")
+        raise typer.Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,9 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except WhitError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:  # typer turns Ctrl-C into an exit of its own
+        if isinstance(end, SystemExit) and end.code != STOPPED:
+            raise
         print("\nStopped. What is finished is kept: run the same command again to go on.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """`whit parts [KIND]`: the catalogue, read from the directories, the docstrings and the signatures."""
 
+import textwrap
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ def parts(
     json: Json = False,
 ) -> None:
     """List the parts of a kind with their settings, or the kinds."""
-    from whit.core.parts import PACKAGES, find, inputs, names, options, summary
+    from whit.core.parts import PACKAGES, find, inputs, names, options, source, summary
     from whit.recipes.recipe import library
 
     if kind == "recipe":
@@ -41,14 +42,16 @@ def parts(
         return
     for name, part in found.items():
         say(f"{name}({', '.join(inputs(part))})")
-        say(f"    {summary(part)}")
+        for text in (summary(part), source(part)):
+            if text:
+                say(textwrap.fill(text, 80, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False))
         for option, parameter in options(part).items():
             default = "needed" if parameter.default is parameter.empty else f"{parameter.default!r}"
-            say(f"    {option} = {default[:100]}")
+            say(f"    {option} = {default}"[:80])
 
 
 def _facts(part: Callable[..., Any]) -> dict[str, Any]:
-    from whit.core.parts import inputs, options, summary
+    from whit.core.parts import inputs, options, source, summary
 
     settings = {name: str(parameter) for name, parameter in options(part).items()}
-    return {"summary": summary(part), "inputs": inputs(part), "settings": settings}
+    return {"summary": summary(part), "source": source(part), "inputs": inputs(part), "settings": settings}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import Ticker, as_json, count, duration, note, say, size
+from whit.cli._show import Ticker, as_json, count, duration, note, paragraph, say, size
 
 if TYPE_CHECKING:
     from whit.study.jobs import Job
@@ -52,7 +52,7 @@ def study(
             "max_new_tokens": max_new_tokens, "template": template,
         }  # fmt: skip
         directory = runs / _name(asked)
-        chosen = _planned(asked, directory, workers, device)
+        chosen = _planned(asked, directory, workers, device, plan_only)
     if plan_only:
         say(str(directory / "study.toml"))
         return
@@ -90,7 +90,7 @@ def show(outcome: "Outcome", *, json: bool = False) -> None:
         return
     say(render(outcome.leaderboard.to_plain()))
     if outcome.exported:
-        say(f"best model: {outcome.exported}")
+        say(f"best model ({outcome.leaderboard.best_run}): {outcome.exported}")
     say(str(outcome.directory))
 
 
@@ -111,12 +111,12 @@ class _Watch:
             share = (
                 f"{100 * event['progress']:.0f} %"
                 if "progress" in event
-                else f"scoring, {count(event.get('new_tokens', 0))} tokens"
+                else f"scoring, {count(event.get('new_tokens', 0))} tokens written"
             )
-            self.now[job.id] = f"{job.name} {job.seed}: {share}"
-            self.ticker.show(
-                f"{self.finished}/{self.total}  {'  '.join(list(self.now.values())[-3:])}  {self._left(elapsed)}"
-            )
+            seed = "" if job.kind == "arm" else f" seed {job.seed}"
+            self.now[job.id] = f"{job.name}{seed}: {share}"
+            # What ends first on a narrow line is the list of jobs, not the time left.
+            self.ticker.show("  ".join([f"{self.finished}/{self.total}", self._left(elapsed), *self.now.values()]))
             return
         self.now.pop(job.id, None)
         if job.kind == "prefix":
@@ -139,10 +139,10 @@ class _Watch:
 
     def _left(self, elapsed: float) -> str:
         done = self.finished - self.first
-        return f"about {duration(elapsed / done * (self.total - self.finished))} left" if done else ""
+        return f"about {duration(elapsed / done * (self.total - self.finished))} left," if done else "begun,"
 
 
-def _planned(asked: dict[str, Any], directory: Path, workers: int, device: str) -> "Study":
+def _planned(asked: dict[str, Any], directory: Path, workers: int, device: str, plan_only: bool) -> "Study":
     """The study of these options: the one that an earlier call planned, or a new one, printed."""
     from whit.study.study import Study
 
@@ -156,14 +156,15 @@ def _planned(asked: dict[str, Any], directory: Path, workers: int, device: str) 
 
     write_study(directory / "study.toml", planned.study)
     for line in planned.notes:
-        note(line)
+        paragraph(line)
     names = ", ".join(spec.name for spec in planned.study.pipeline)
-    note(f"pipelines: {names}; {planned.study.seeds} seeds; and {', '.join(planned.study.arms)}")
-    note(
+    paragraph(f"pipelines: {names}; {planned.study.seeds} seeds; and {', '.join(planned.study.arms)}")
+    paragraph(
         f"each pipeline may spend {planned.study.flops:.3g} FLOPs; in all {planned.cost.flops:.3g} FLOPs, about "
         f"{duration(planned.cost.seconds)} on {planned.workers} workers, {size(planned.cost.memory_bytes)} of memory"
     )
-    note(f"plan: {directory / 'study.toml'}")
+    if not plan_only:  # else the path is the result
+        note(f"plan: {directory / 'study.toml'}")
     return planned.study
 
 

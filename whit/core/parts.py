@@ -7,6 +7,7 @@ A part kept elsewhere is named `package.module:attribute` or `path/to/file.py:at
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -82,6 +83,13 @@ def summary(part: Callable[..., Any]) -> str:
     """The first line of a part's docstring, or of its module's when the function has none."""
     doc = inspect.getdoc(part) or inspect.getdoc(sys.modules[part.__module__]) or ""
     return doc.strip().partition("\n")[0]
+
+
+def source(part: Callable[..., Any]) -> str:
+    """The paper that a part's module names: "arXiv:1503.02531", "Li and Roth 2002"; "" when it names none."""
+    doc = " ".join((inspect.getdoc(sys.modules[part.__module__]) or "").split())
+    found = re.search(r"arXiv:\d{4}\.\d{5}|(?<=Source: ).+?(?=\.(?: |$))", doc)
+    return found[0] if found else ""
 
 
 def _find_elsewhere(kind: str, name: str) -> Callable[..., Any]:

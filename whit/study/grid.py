@@ -123,9 +123,9 @@ def fit_to_hours(
         unit = estimate(study, rates, shape, items, workers)
         flops = study.flops * left / (unit.train_seconds / workers)
         fitted = with_batches(study.model_copy(update={"flops": float(f"{flops:.3g}")}), shape, rates)
-        if flops >= smallest_budget(fitted, shape, rates):
+        if flops >= dearest_start(fitted, shape, rates)[1]:
             return fitted, items
-    smallest = smallest_budget(with_batches(study.model_copy(update={"flops": 1.0}), shape, rates), shape, rates)
+    _, smallest = dearest_start(with_batches(study.model_copy(update={"flops": 1.0}), shape, rates), shape, rates)
     need = (
         evaluation + estimate(study.model_copy(update={"flops": 10 * smallest}), rates, shape, items, workers).seconds
     ) / OVERHEAD
@@ -152,14 +152,15 @@ def with_batches(study: Study, shape: Shape, rates: Rates) -> Study:
     return study.model_copy(update={"pipeline": tuple(pipelines)})
 
 
-def smallest_budget(study: Study, shape: Shape, rates: Rates) -> float:
-    """Operations that let every stage of every pipeline make its first step, about."""
+def dearest_start(study: Study, shape: Shape, rates: Rates) -> tuple[str, float]:
+    """The pipeline that asks for most, and the operations that let its every stage make a first step, about."""
     needs = []
     for spec in study.pipeline:
         recipe = study.recipe(spec.name, 0)
-        stages = recipe.resolved()["stage"]
-        needs += [first_step(s, shape, rates) / share for s, share in zip(stages, recipe.shares, strict=True)]
-    return max(needs)
+        stages = zip(recipe.resolved()["stage"], recipe.shares, strict=True)
+        needs.append((max(first_step(stage, shape, rates) / share for stage, share in stages), spec.name))
+    most, name = max(needs)
+    return name, most
 
 
 def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:

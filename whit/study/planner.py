@@ -9,10 +9,11 @@ from typing import Any
 from whit.core.errors import BudgetError
 from whit.recipes.machine import Rates, measure_rates, model_shape, task_facts
 from whit.recipes.pipeline import Site
-from whit.study.grid import Estimate, choose_pipelines, estimate, fit_to_hours, smallest_budget, with_batches
+from whit.study.grid import Estimate, choose_pipelines, dearest_start, estimate, fit_to_hours, with_batches
 from whit.study.resources import choose_workers
 from whit.study.study import Study
 
+FEW_ITEMS = 100  # 95 % intervals of one score are then about +-10 points
 MAX_ITEMS = 500  # of the test split, by default: a standard error of about two points
 SHORT_ANSWER_TOKENS = 32
 DEFAULT_TOKENS = 256
@@ -59,10 +60,12 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
         study, items = fit_to_hours(study, rates, shape, items, chosen, float(asked["hours"]))
     else:
         study = with_batches(study.model_copy(update={"flops": float(asked["flops"])}), shape, rates)
-        if study.flops < (needed := smallest_budget(study, shape, rates)):
+        dearest, needed = dearest_start(study, shape, rates)
+        if study.flops < needed:
             raise BudgetError(
-                f"--flops {study.flops:.3g} is too small: with this model and task every stage of every pipeline makes at "
-                f"least one step from about {needed:.3g} on."
+                f"flops={study.flops:.3g} a pipeline is too small: the dearest first step, that of '{dearest}', is taken "
+                f"from about {needed:.3g} on. Raise the budget, write fewer tokens (max_new_tokens), or run cheaper "
+                "pipelines alone (`whit run sft ...`)."
             )
     spec = study.evaluate.model_copy(update={"items": items})
     study = study.model_copy(update={"evaluate": spec, "workers": chosen})
@@ -70,8 +73,12 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
     found = (
         f"{facts.num_train:,} training, {facts.num_dev:,} dev and {facts.num_test:,} test examples; {items} are scored"
     )
+    small = [] if items >= FEW_ITEMS else [
+        f"only {items} test examples are scored: an interval of +-{100 / items**0.5:.0f} points or wider. With fewer than "
+        f"{FEW_ITEMS} hardly any difference between trainings can be seen; give more rows."
+    ]  # fmt: skip
     speed = f"one worker trains at {rates.train / 1e9:.0f} and samples at {rates.sample / 1e9:.0f} GFLOP/s here"
-    return Planned(study, cost, rates, chosen, (found, *facts.notes, speed, *left_out))
+    return Planned(study, cost, rates, chosen, (found, *small, *facts.notes, speed, *left_out))
 
 
 def _completion_limit(gold_tokens: int, has_rationales: bool, has_short_answers: bool) -> int:
