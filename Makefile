@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-## make demo     the whole job on embedded models and problems: six minutes on two cores
+## make demo     the whole job on embedded models and problems: three to six minutes on two cores
 demo: $(STAMP)
 	@$(BIN)/whit demo
 

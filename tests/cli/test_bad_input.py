@@ -52,7 +52,7 @@ def rows(count, **more):
         ("stage.1.batch_documents=0", "stage.1.batch_documents: input should be greater than 0; given: 0."),
         ("stage.1.optim.lr=-1", "stage.1.optim.lr: input should be greater than 0; given: -1."),
         ("stage.1.source=labels", "stage.1.source: input should be 'rationales', 'answers' or 'own'; given: 'labels'."),
-        ("stage.2.share=1", "'stage.2.share': '2' should be a number from 1 to 1."),
+        ("stage.2.share=1", "'stage.2.share': '2' is no stage: they count from 1, the last is 1."),
         ("seed", "'seed' is not an override. Write name=value, such as stage.1.optim.lr=2e-5."),
         ("seed.deep=1", "'seed.deep': 'seed' holds a value and has nothing below it."),
         ("name=a/b", "name: string should match pattern"),
@@ -159,6 +159,14 @@ def test_a_device_that_is_not_there(run, whit, device):
 
 
 # What is read: exit code 1, naming the file and what to do.
+
+
+def test_a_run_without_a_model(whit, tmp_path):
+    (tmp_path / "failed").mkdir()
+    (tmp_path / "failed" / "run.json").write_text('{"model": ""}')
+    said = whit("generate", "failed", "1 + 1?")
+    assert said.code == 1
+    assert said.error == "error: failed: its model, none, is not there. Run it again to make it."
 
 
 def test_a_model_directory_without_a_tokenizer(run, broken):

@@ -164,22 +164,39 @@ def test_export_writes_the_model_of_a_run(run, whit):
     assert (directory / "again" / "README.md").exists()
 
 
+def test_a_run_stands_for_its_model_from_any_directory(run, whit, sums, tmp_path, monkeypatch):
+    directory = (tmp_path / last(run().out)).resolve()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    said = whit("generate", directory, "1 + 1?", "--max-new-tokens", 2, "--dtype", "float32")
+    assert said.code == 0, said.err
+    assert whit("evaluate", directory, "--task", sums, "--items", 2, "--samples", 0, "--max-new-tokens", 2).code == 0
+
+
 # What there is.
 
 
 def test_runs_lists_artifacts_and_says_why_two_differ(run, whit):
-    assert last(whit("runs").out) == "0 artifacts in runs/artifacts"
+    assert last(whit("runs").out) == "0 studies, 0 runs and 0 artifacts in runs"
     run()
     run("seed=1", "stage.1.optim.lr=3e-3")
-    rows = json.loads(whit("runs", "--json").out)
+    listed = json.loads(whit("runs", "--json").out)
+    assert [row["outcome"] for row in listed["runs"]] == ["finished"] * 2
+    rows = listed["artifacts"]
     assert [row["facts"]["stage"] for row in rows.values()] == ["sft", "evaluate"] * 2
-    assert last(whit("runs").out) == "4 artifacts in runs/artifacts"
+    lines = whit("runs").out.strip().splitlines()
+    assert lines[-1] == "0 studies, 2 runs and 4 artifacts in runs"
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("    tiny on ")
     first, second = (key for key, row in rows.items() if row["facts"]["stage"] == "sft")
     why = whit("runs", "why", first[:8], second[:8])
     assert why.code == 0
-    assert why.out.splitlines() == ["seed: 0 -> 1", "settings.optim.lr: (not set) -> 0.003"]
+    assert why.out.splitlines() == [
+        f"sft-{first} -> sft-{second}", "seed: 0 -> 1", "settings.optim.lr: (not set) -> 0.003",
+    ]  # fmt: skip
     assert whit("runs", "why", first).out == why.out  # the newest of the same stage stands for the second
-    assert whit("runs", "why", first, first).out == "nothing differs\n"
+    assert whit("runs", "why", f"sft-{first}", f"runs/artifacts/sft-{second}").out == why.out
+    assert last(whit("runs", "why", first, first).out) == "nothing differs"
 
 
 @pytest.mark.parametrize("kind", [*PACKAGES, "recipe"])
@@ -206,6 +223,16 @@ def test_inspect_shows_which_tokens_are_supervised(whit, tiny_model, sums):
     assert "<|user|>0 + 1?" in said.out.partition("[[")[0]
     bare = whit("inspect", "sft", f"model={tiny_model}", f"task={sums}", "stage.1.source=answers", "--count", 1)
     assert "[[\\boxed{1}<|end|>]]" in bare.out
+
+
+@pytest.mark.parametrize(
+    "asked", [("rl",), ("sft-own",), ("kd", "stage.1.text=teacher"), ("kd", "stage.1.on_policy=1.0")], ids=" ".join
+)
+def test_inspect_shows_prompts_alone_where_a_model_writes_the_completions(asked, whit, tiny_model, sums):
+    said = whit("inspect", *asked, f"model={tiny_model}", f"task={sums}", "--count", 2)
+    assert said.code == 0, said.err
+    assert said.out.count("what follows is written by a model") == 2
+    assert "[[" not in said.out and said.out.rstrip().endswith("<|assistant|>")
 
 
 def test_doctor_says_what_is_found(whit):
@@ -275,7 +302,8 @@ def test_a_study_ends_with_a_leaderboard_and_a_model_and_does_nothing_twice(stud
     lines = said.out.strip().splitlines()
     assert lines[-2:] == ["best model (sft-seed0): runs/study-study/exported", "runs/study-study"]
     assert max(map(len, lines)) <= 80
-    assert {line.split()[0] for line in lines[2:6]} == {"sft", "sft-rl", "zero_shot", "majority@8"}
+    rows = [line.split()[0] for line in lines[2 : lines.index("")] if not line.startswith(" ")]
+    assert set(rows) == {"sft", "sft-rl", "zero_shot", "majority@8"}
     assert "6 test items x 2 samples, 2 seeds" in said.out and "INCOMPLETE" not in said.out
     assert [f"[{n}/6]" in said.err for n in range(1, 7)] == [True] * 6  # two arms, two pipelines of two seeds
 

@@ -72,8 +72,8 @@ def test_an_override_sets_one_value(assignment, path, value):
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
-        ("stage.0.lr=1", "'stage.0.lr': '0' should be a number from 1 to 1."),
-        ("stage.lr=1", "'stage.lr': 'lr' should be a number from 1 to 1."),
+        ("stage.0.lr=1", "'stage.0.lr': '0' is no stage: they count from 1, the last is 1."),
+        ("stage.lr=1", "'stage.lr': 'lr' is no stage: they count from 1, the last is 1."),
         ("name.x=1", "'name.x': 'name' holds a value and has nothing below it."),
         ("name", "'name' is not an override."),
     ],

@@ -121,11 +121,15 @@ def test_groups_come_from_their_column(save):
             {},
             r"no column is called 'prompt', .*Did you mean 'promt'\? The columns are: p",
         ),
-        ([{"prompt": "a", "x": "1"}], {}, r'Say which is the answer: columns = "answer=NAME"\.'),
+        (
+            [{"prompt": "a", "x": "1"}],
+            {},
+            r"Say which is the answer: --columns answer=NAME \(in a recipe, task\.columns\)\.",
+        ),
         (
             [{"text": "a", "question": "b", "answer": "1"}],
             {},
-            r'Say which: columns = "prompt=question" or "prompt=text"',
+            r"Say which: --columns 'prompt=question' or 'prompt=text'",
         ),
         (
             [{"q": "a", "answer": "1"}],
@@ -170,6 +174,21 @@ def test_a_hub_data_set_is_read_with_its_splits(tmp_path, monkeypatch):
     splits = hub(str(tmp_path))  # a local folder is read as a data set of the hub is
     assert {split: len(rows) for split, rows in splits.examples.items()} == {"train": 40, "dev": 10, "test": 10}
     assert by_row(splits)[0].verifier == "exact_number"
+
+
+@pytest.mark.slow  # 1 s: imports datasets
+def test_an_unreachable_hub_is_not_asked_again_and_again(monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(
+        "huggingface_hub.HfApi.dataset_info", lambda *_, **__: (_ for _ in ()).throw(OSError("no route"))
+    )
+    offline = []
+    monkeypatch.setattr(
+        datasets, "load_dataset", lambda *_, **__: offline.append(datasets.config.HF_HUB_OFFLINE) or 1 / 0
+    )
+    with pytest.raises(DataError, match="no network, and not in the cache"):
+        hub("somebody/sums")
+    assert offline == [True] and not datasets.config.HF_HUB_OFFLINE
 
 
 @pytest.mark.slow  # 1 s: imports datasets

@@ -14,7 +14,7 @@ from whit.data.batch import Document, collate
 from whit.generation.engine import Engine
 from whit.generation.sampler import GREEDY
 from whit.models.attention import Packed
-from whit.models.hub import HubDecoder, load_hub
+from whit.models.hub import HubDecoder, hub_shape, load_hub
 from whit.models.load import load_policy
 from whit.objectives._types import Term
 from whit.objectives.cross_entropy import cross_entropy
@@ -143,6 +143,9 @@ def test_the_shape_has_the_cost_of_the_matrices(kind, tmp_path):
     assert (shape.vocab_size, shape.width, shape.num_layers) == (96, 32, 3)
     assert shape.is_tied == model.config.tie_word_embeddings
     assert decoder.config.max_length == 128
+    planned = hub_shape(tmp_path)  # from the config alone: heads that share keys and values are taken at its word
+    assert (planned.vocab_size, planned.width, planned.is_tied) == (96, 32, shape.is_tied)
+    assert planned.body_parameters == pytest.approx(shape.body_parameters, rel=0.02)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

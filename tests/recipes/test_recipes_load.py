@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from whit.core.errors import BudgetError, RecipeError
 from whit.core.settings import override, write_toml
+from whit.recipes.machine import Rates, flops_in, training_seconds
 from whit.recipes.recipe import Budget, Recipe, library
 from whit.study.plan import describe_recipe
 
@@ -103,6 +104,31 @@ def test_what_is_not_understood_is_refused_by_its_dotted_path(change, message):
 def test_a_plan_without_a_budget_is_refused(tiny_model):
     with pytest.raises(BudgetError, match="this recipe names none"):
         describe_recipe(Recipe.read("sft", [f"model={tiny_model}"]))
+
+
+def test_hours_become_operations_by_how_fast_training_and_sampling_are(tiny_model):
+    rates = Rates(train=2e9, sample=1e9, prompt_tokens=50, own_tokens=50)
+    sft, rl = (Recipe.read(name, [f"model={tiny_model}"]) for name in ("sft", "rl"))
+    assert flops_in(1, sft, rates) == pytest.approx(3600 * 2e9)
+    assert sum(training_seconds(rl, flops_in(1, rl, rates), rates)) == pytest.approx(3600)
+    assert flops_in(1, rl, rates) < flops_in(1, sft, rates)  # completions are written at half the speed
+
+
+def test_a_plan_says_when_a_budget_is_too_small(tiny_model):
+    def notes(flops):
+        return describe_recipe(Recipe.read("sft-rl", [f"model={tiny_model}", f"budget.flops={flops}"]))["notes"]
+
+    assert any("not every stage of the recipe makes a step" in note for note in notes(1e3))
+    assert notes(1e15) == []
+
+
+def test_a_plan_counts_scoring_where_there_is_a_task(tiny_model, sums):
+    asked = [f"model={tiny_model}", "budget.flops=1e9"]
+    assert describe_recipe(Recipe.read("sft", asked))["scoring_seconds"] == 0
+    few, many = (
+        describe_recipe(Recipe.read("sft", [*asked, f"task={sums}", f"evaluate.items={items}"])) for items in (10, 1000)
+    )
+    assert 0 < few["scoring_seconds"] < many["scoring_seconds"]
 
 
 @given(

@@ -131,3 +131,9 @@ def test_an_arm_that_could_not_be_scored_is_named_with_its_reason():
     text = render(board(ZERO_SHOT, failures=failures))
     assert "few_shot could not be scored: a prompt has 300 tokens" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_row_that_cost_much_less_is_remarked():
+    text = render(board(row("sft", flops=1e12), row("rl", flops=6e11), row("kd", flops=9e11), ZERO_SHOT))
+    remarks = [line for line in text.splitlines() if "no equal comparison" in line]
+    assert remarks == ["  ended at 60 % of the cost of the dearest: no equal comparison"]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import StageView, as_json, say
+from whit.cli._show import StageView, as_json, note, say
 
 
 def evaluate(
@@ -42,6 +42,8 @@ def evaluate(
     site = Site(runs, device=resolve_device(device), notify=view)
     result = score(start, recipe, site, samples=samples, way="few_shot" if few_shot else "zero_shot")
     view.ticker.clear()
+    if items and items > result.summary["num_items"]:
+        note(f"--items {items}: the split '{split}' has {result.summary['num_items']}; all of them are scored")
     if json:
         as_json(result.model_dump())
         return

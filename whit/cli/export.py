@@ -14,21 +14,15 @@ def export(
 ) -> None:
     """Write config.json, safetensors, the tokenizer and a card; transformers loads the result unchanged."""
     from whit.core.errors import UsageError
-    from whit.core.files import read_record
-    from whit.core.types import Artifact
     from whit.recipes.export import export_model
 
-    run_of = run
     if (run / "leaderboard.json").exists():
-        best = read_record(run / "leaderboard.json")["best_run"]
-        if best is None:
-            raise UsageError(f"{run}: no run of this study is finished, so there is no best model. Run it again first.")
-        run_of = run / "runs" / best
-    if (run_of / "run.json").exists():
-        model = Path(read_record(run_of / "run.json")["model"])
-    elif (run_of / "artifact.json").exists():
-        model = run_of
+        from whit.study.run import export_best
+
+        say(str(export_best(run, to or run / "exported")))
+    elif (run / "run.json").exists():
+        say(str(export_model(run, to or run / "exported")))
+    elif (run / "artifact.json").exists():
+        say(str(export_model(run, to or Path(f"{run.name}-exported"))))
     else:
         raise UsageError(f"{run} is not a run: it holds no run.json, leaderboard.json or artifact.json.")
-    target = to or (run / "exported" if run_of is not model else Path(f"{model.name}-exported"))
-    say(str(export_model(Artifact(model, model.name.rpartition("-")[2]), target)))

@@ -20,7 +20,10 @@ def inspect(
     from whit.recipes.recipe import Recipe
 
     for sample in preview(Recipe.read(recipe, overrides or []), count):
-        say(f"--- {sample.id}: {sample.num_supervised} of {len(sample.tokens)} tokens are supervised")
+        supervised = "what follows is written by a model" if sample.written else (
+            f"{sample.num_supervised} of {len(sample.tokens)} tokens are supervised"
+        )  # fmt: skip
+        say(f"--- {sample.id}: {supervised}")
         say(_coloured(sample.tokens, sample.is_supervised))
 
 

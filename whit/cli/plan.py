@@ -1,5 +1,6 @@
 """`whit plan RECIPE|STUDY`: what would run and what it costs; no weight is loaded."""
 
+import textwrap
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,8 @@ def plan(
         return
     for line in facts["stages"]:
         say(f"{line['name']:<28} {line['flops']:9.3g} FLOPs  {duration(line['seconds'])}")
-    for note in facts["notes"]:
-        say(f"  {note}")
+    for line in facts["notes"]:
+        say(textwrap.fill(line, 80, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
     memory = size(facts["memory_bytes"])
-    say(f"in all {facts['flops']:.3g} FLOPs, about {duration(facts['seconds'])} here; peak memory {memory}")
+    scoring = f", {duration(facts['scoring_seconds'])} of it scoring" if facts["scoring_seconds"] else ""
+    say(f"in all {facts['flops']:.3g} FLOPs, about {duration(facts['seconds'])} here{scoring}; peak memory {memory}")

@@ -1,6 +1,8 @@
-"""`whit runs`: what is in the directory of runs; `whit runs why A B`: why two artifacts have different keys."""
+"""`whit runs`: what is in the directory of runs; `whit runs why A [B]`: why two artifacts have different keys."""
 
-from typing import Annotated
+import time
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -10,48 +12,104 @@ from whit.cli._show import as_json, duration, say
 
 def runs(
     action: Annotated[str | None, typer.Argument(help="why: what differs between two artifacts")] = None,
-    first: Annotated[str | None, typer.Argument(help="Key (or its beginning) of an artifact.")] = None,
-    second: Annotated[
-        str | None, typer.Argument(help="Key of the other; default: the newest of the same stage.")
-    ] = None,
+    first: Annotated[str | None, typer.Argument(help="Name or key of an artifact, or the key's beginning.")] = None,
+    second: Annotated[str | None, typer.Argument(help="The other; default: the newest of the same stage.")] = None,
     runs: Runs = RUNS,
     json: Json = False,
 ) -> None:
-    """List the artifacts, or say why a key changed."""
+    """List studies, runs and artifacts, or say why a key changed."""
     from whit.core.errors import UsageError
-    from whit.core.ledger import Ledger
-    from whit.core.rundir import Store, differences
 
-    artifacts = Store(runs / "artifacts").all()
     if action is None:
-        rows = {a.key: a.facts() for a in artifacts}
-        if json:
-            as_json(rows)
-            return
-        for key, row in rows.items():
-            facts, ledger = row["facts"], Ledger.from_plain(row["ledger"])
-            cost = f"{ledger.flops:9.3g} FLOPs  {duration(ledger.seconds)}"
-            say(f"{key}  {facts['stage']:<9} seed {facts['seed']}  {cost}")
-        say(f"{len(rows)} artifacts in {runs / 'artifacts'}")
-        return
-    if action != "why" or first is None:
+        _list(runs, json)
+    elif action == "why" and first is not None:
+        _why(runs, first, second, json)
+    else:
         raise UsageError("write `whit runs`, or `whit runs why KEY [KEY]`.")
 
-    def pick(key: str) -> dict:  # type: ignore[type-arg]
+
+def _list(root: Path, json: bool) -> None:
+    from whit.core.ledger import Ledger
+    from whit.core.rundir import Store
+    from whit.core.types import Interval
+
+    studies = [_study(path.parent) for path in _oldest_first(root.glob("*/leaderboard.json"))]
+    recorded = [_run(path.parent) for path in _oldest_first(root.glob("*/run.json"))]
+    artifacts = {artifact: artifact.facts() for artifact in Store(root / "artifacts").all()}
+    if json:
+        as_json({"studies": studies, "runs": recorded, "artifacts": {a.key: row for a, row in artifacts.items()}})
+        return
+    for row in [*studies, *recorded]:
+        accuracy = Interval(*row["accuracy"]).percent() if row["accuracy"] else ""
+        say(f"{row['name'][:27]:<27} {row['outcome'][:12]:<12} {accuracy:>21} {_date(row['time'])}")
+        say(f"    {row['model']} on {row['task']}"[:80])
+    for artifact, record in artifacts.items():
+        ledger = Ledger.from_plain(record["ledger"])
+        cost = f"seed {record['facts']['seed']}  {ledger.flops:9.3g} FLOPs  {duration(ledger.seconds):>7}"
+        made = (artifact.path / "artifact.json").stat().st_mtime
+        say(f"{artifact.path.name:<27} {cost}  {_date(made)}")
+    say(f"{len(studies)} studies, {len(recorded)} runs and {len(artifacts)} artifacts in {root}")
+
+
+def _why(root: Path, first: str, second: str | None, json: bool) -> None:
+    from whit.core.errors import UsageError
+    from whit.core.rundir import Store, differences
+
+    artifacts = Store(root / "artifacts").all()
+
+    def pick(name: str) -> Any:
+        key = Path(name).name.rpartition("-")[2]
         found = [a for a in artifacts if a.key.startswith(key)]
         if len(found) != 1:
             raise UsageError(f"{len(found)} artifacts have a key that begins with '{key}'. `whit runs` lists them.")
-        return found[0].facts()["facts"]  # type: ignore[no-any-return]
+        return found[0]
 
     old = pick(first)
-    if second is None:
-        same = [a for a in artifacts if a.facts()["facts"]["stage"] == old["stage"] and not a.key.startswith(first)]
-        if not same:
-            raise UsageError(f"there is no other artifact of the stage '{old['stage']}' to compare with.")
-        second = same[-1].key
-    changes = differences(old, pick(second))
+    stage = old.facts()["facts"]["stage"]
+    others = [a for a in artifacts if a.facts()["facts"]["stage"] == stage and a.key != old.key]
+    if second is None and not others:
+        raise UsageError(f"there is no other artifact of the stage '{stage}' to compare with.")
+    new = others[-1] if second is None else pick(second)
+    changes = differences(old.facts()["facts"], new.facts()["facts"])
     if json:
-        as_json(changes)
+        as_json({"old": old.key, "new": new.key, "changes": changes})
         return
+    say(f"{old.path.name} -> {new.path.name}")
     for line in changes or ["nothing differs"]:
         say(line)
+
+
+def _study(directory: Path) -> dict[str, Any]:
+    from whit.core.files import read_record
+    from whit.core.settings import read_toml
+
+    board, study = read_record(directory / "leaderboard.json"), read_toml(directory / "study.toml")
+    best = next((row for row in board["rows"] if row["name"] == board["best"]), None)
+    accuracy = [best["accuracy"][key] for key in ("estimate", "low", "high")] if best else None
+    outcome = f"best {board['best']}" if board["complete"] else "incomplete"
+    return {**_what(directory, study, "leaderboard.json"), "outcome": outcome, "accuracy": accuracy}
+
+
+def _run(directory: Path) -> dict[str, Any]:
+    from whit.core.files import read_record
+    from whit.core.settings import read_toml
+
+    record, recipe = read_record(directory / "run.json"), read_toml(directory / "recipe.toml")
+    accuracy = record["score"]["accuracy"] if record["score"] else None
+    return {**_what(directory, recipe, "run.json"), "outcome": record["outcome"], "accuracy": accuracy}
+
+
+def _what(directory: Path, tree: dict[str, Any], record: str) -> dict[str, Any]:
+    task = tree.get("task", "no task")
+    return {
+        "name": directory.name, "model": Path(tree.get("model", "nothing")).name,
+        "task": task if isinstance(task, str) else task["name"], "time": (directory / record).stat().st_mtime,
+    }  # fmt: skip
+
+
+def _oldest_first(paths: Any) -> list[Path]:
+    return sorted(paths, key=lambda path: path.stat().st_mtime)
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))

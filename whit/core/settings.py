@@ -29,7 +29,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise RecipeError(
-            f"there is no file {path}. Give the path of a recipe, or a name that `whit parts recipe` lists."
+            f"there is no file {path}. `whit parts recipe` lists the recipes that go by name; "
+            "`whit study --model M --task T --hours H --plan` writes a study.toml."
         ) from None
     except OSError as error:
         raise RecipeError(f"{path} cannot be read: {error.strerror}. Give the path of a .toml file.") from error
@@ -47,7 +48,9 @@ def override(tree: dict[str, Any], assignment: str) -> None:
         last = position == len(keys) - 1
         if isinstance(node, list):
             if not key.isdigit() or not 1 <= int(key) <= len(node):
-                raise RecipeError(f"'{name}': '{key}' should be a number from 1 to {len(node)}.")
+                raise RecipeError(
+                    f"'{name}': '{key}' is no {keys[position - 1]}: they count from 1, the last is {len(node)}."
+                )
             index: Any = int(key) - 1
         else:
             index = key

@@ -72,7 +72,7 @@ def split_examples(
     homes |= _draw(draws, carved)
     by_split = {split: tuple(e for e in examples if homes.get(e.id) == split) for split in SPLITS}
     num_dropped = len(examples) - len(homes)
-    return Splits(by_split, num_dropped, tuple(_notes(by_split, carved, bool(given), num_dropped)))
+    return Splits(by_split, num_dropped, tuple(_notes(carved, bool(given), num_dropped)))
 
 
 def near_duplicates(prompts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -184,10 +184,7 @@ def _name(example: Example) -> str:
     return f"row {example.metadata['row']}" if "row" in example.metadata else f"example {example.id}"
 
 
-def _notes(
-    by_split: Mapping[Split, tuple[Example, ...]], carved: Mapping[Split, float], has_given: bool, num_dropped: int
-) -> Iterator[str]:
-    yield ", ".join(f"{split} {len(examples):,}" for split, examples in by_split.items()) + " examples"
+def _notes(carved: Mapping[Split, float], has_given: bool, num_dropped: int) -> Iterator[str]:
     if has_given and carved:
         yield f"the source has no {' and no '.join(carved)} split: carved from its train"
     if num_dropped:

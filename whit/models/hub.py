@@ -130,6 +130,26 @@ def load_hub(path: Path, *, dtype: torch.dtype = torch.float32, device: str = "c
     return decoder
 
 
+def hub_shape(path: Path) -> Shape:
+    """The sizes of such a model without its weights, as its config tells them. Raises ModelError as `load_hub` does."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        _refuse(config, path)
+        with torch.device("meta"):
+            network = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"transformers cannot read {path / 'config.json'}: {_first_line(error)}") from error
+    text = config.get_text_config()
+    num_heads = text.num_attention_heads
+    head_size = getattr(text, "head_dim", None) or text.hidden_size // num_heads
+    num_kv_heads = getattr(text, "num_key_value_heads", None) or num_heads
+    return _shape(network, text, num_heads, num_kv_heads, head_size)
+
+
 class _UnfitError(Exception):
     """Why a model cannot run with our attention."""
 
@@ -198,8 +218,7 @@ def _refuse(config: Any, path: Path) -> None:
 def _measure(decoder: HubDecoder, config: Any) -> Shape:
     """Sizes as they appear in a forward pass, which has to give what transformers' own attention gives."""
     network, seen = decoder.network, _Probe(PROBE_LENGTHS, next(decoder.parameters()).device)
-    vocab_size, width = decoder.head().weight.shape
-    tokens_L = torch.linspace(0, vocab_size - 1, sum(PROBE_LENGTHS), device=seen.device).long()
+    tokens_L = torch.linspace(0, decoder.head().weight.shape[0] - 1, sum(PROBE_LENGTHS), device=seen.device).long()
     positions_L = torch.cat([torch.arange(n, device=seen.device) for n in PROBE_LENGTHS])
     got_LV = decoder.logits(decoder(tokens_L, positions_L, seen)).double()
     network.set_attn_implementation("eager")
@@ -215,12 +234,16 @@ def _measure(decoder: HubDecoder, config: Any) -> Shape:
     difference = float((got_LV - expected_LV).abs().mean() / expected_LV.std())
     if not difference < MAX_DIFFERENCE:
         raise _UnfitError(f"with whit's attention its logits are off by {difference:.1g} of their standard deviation")
-    num_heads, num_kv_heads, head_size = seen.heads[0]
+    return _shape(network, config, *seen.heads[0])
+
+
+def _shape(network: Any, config: Any, num_heads: int, num_kv_heads: int, head_size: int) -> Shape:
+    head = network.get_output_embeddings().weight
+    (vocab_size, width), num_layers = head.shape, config.num_hidden_layers
     rest = _matrix_weights(network.base_model, config) / num_layers - 2 * width * head_size * (num_heads + num_kv_heads)
     return Shape(
         vocab_size, width, num_layers, num_heads, num_kv_heads, head_size,
-        intermediate=max(0, round(rest / (3 * width))),
-        is_tied=decoder.head().weight is network.get_input_embeddings().weight,
+        intermediate=max(0, round(rest / (3 * width))), is_tied=head is network.get_input_embeddings().weight,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from whit.core.errors import ModelError, did_you_mean
+from whit.core.files import read_record
 from whit.core.rundir import saving
 from whit.models.causal import CausalLM
 from whit.models.config import DecoderConfig, parse_config
@@ -89,7 +90,7 @@ def resolve_model(name: str) -> Path:
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        return path
+        return _made_by(path) or path
     if path.suffix == ".gguf":
         return from_gguf(path)
     for home in _homes():
@@ -99,6 +100,24 @@ def resolve_model(name: str) -> Path:
         return _from_hub(name)
     nicknames = [found.name for home in _homes() for found in home.glob("*") if (found / "config.json").exists()]
     raise ModelError(f"there is no model '{name}': no directory, and no nickname.{did_you_mean(name, nicknames)}")
+
+
+def _made_by(directory: Path) -> Path | None:
+    """The model of a run, or of a study's best run; None when the directory is neither."""
+    if (directory / "leaderboard.json").exists():
+        best = read_record(directory / "leaderboard.json")["best_run"]
+        if best is None:
+            raise ModelError(f"{directory}: no run of this study is finished, so it has no best model yet.")
+        directory = directory / "runs" / best
+    if not (directory / "run.json").exists():
+        return None
+    made = Path(read_record(directory / "run.json")["model"])
+    # As it was written, or in the store beside the run, wherever the command is given from.
+    places = [made, *(parent / "artifacts" / made.name for parent in directory.resolve().parents)]
+    found = next((place for place in places if made.name and (place / "config.json").exists()), None)
+    if found is None:
+        raise ModelError(f"{directory}: its model, {made.name or 'none'}, is not there. Run it again to make it.")
+    return found
 
 
 def read_config(path: Path) -> dict[str, Any]:

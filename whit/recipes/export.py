@@ -6,8 +6,13 @@ from typing import Any
 
 from whit.core.types import Artifact
 from whit.export.safetensors import safetensors
+from whit.stages._model import model_artifact
 
 
-def export_model(artifact: Artifact, target: Path, card: Mapping[str, Any] | None = None) -> Path:
-    """Write the model of an artifact to `target` as a Hugging Face directory."""
+def export_model(model: Artifact | str | Path, target: Path, card: Mapping[str, Any] | None = None) -> Path:
+    """Write a model to `target` as a Hugging Face directory.
+
+    model: an artifact, the directory of a run or a study, or any model by directory, nickname or hub name.
+    """
+    artifact = model if isinstance(model, Artifact) else model_artifact(str(model))
     return safetensors(artifact, target, card=card)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from whit.core.flops import Shape
+from whit.core.flops import Shape, causal_pairs, decode_pairs, forward_flops
 from whit.recipes.pipeline import Site, resolve_dtype, start_artifact
 from whit.recipes.recipe import Budget, Recipe
 from whit.stages import _model
@@ -10,7 +10,13 @@ from whit.stages._preview import longest_completion
 from whit.stages._probe import Rates, peak_rate, probe
 from whit.stages._task import load_task
 
-__all__ = ["Rates", "TaskFacts", "freeze_budget", "measure_rates", "model_shape", "peak_rate", "task_facts"]
+__all__ = [
+    "Rates", "TaskFacts", "flops_in", "freeze_budget", "measure_rates", "model_shape", "peak_rate", "scoring_seconds",
+    "task_facts", "training_seconds",
+]  # fmt: skip
+
+
+SAMPLING_FRAC = {"kd": 0.1, "rl": 0.3}  # of a stage's operations that go into completions, as seen on the micro world
 
 
 @dataclass(frozen=True)
@@ -64,5 +70,34 @@ def freeze_budget(recipe: Recipe, site: Site) -> Recipe:
     """The recipe with its hours as operations, by rates measured here; unchanged when it names operations or no hours."""
     if recipe.budget.hours is None or recipe.budget.flops is not None:
         return recipe
-    flops = recipe.budget.hours * 3600 * measure_rates(recipe, site).train
+    flops = flops_in(recipe.budget.hours, recipe, measure_rates(recipe, site))
     return recipe.model_copy(update={"budget": Budget(flops=float(f"{flops:.3g}"))})
+
+
+def flops_in(hours: float, recipe: Recipe, rates: Rates) -> float:
+    """The operations that the stages of a recipe, by their shares, get done in so many hours of one worker."""
+    return hours * 3600 / sum(training_seconds(recipe, 1.0, rates))
+
+
+def training_seconds(recipe: Recipe, flops: float, rates: Rates) -> list[float]:
+    """What each stage takes of one worker. An operation of writing completions takes longer than one of training."""
+    return [
+        flops * share * (sampling / rates.sample + (1 - sampling) / rates.train)
+        for stage, share in zip(recipe.stage, recipe.shares, strict=True)
+        for sampling in [SAMPLING_FRAC.get(stage.kind, 0.0)]
+    ]
+
+
+def scoring_seconds(recipe: Recipe, shape: Shape, num_items: int, rates: Rates) -> float:
+    """What scoring one model takes of one worker.
+
+    Completions are taken to be as long as the start model's: trained ones are mostly shorter.
+    """
+    new, samples = min(rates.own_tokens, recipe.max_new_tokens), recipe.evaluate.samples + 1
+    flops = forward_flops(
+        shape,
+        num_items * (2 * rates.prompt_tokens + samples * new),
+        num_items * samples * new,
+        num_items * (2 * causal_pairs(rates.prompt_tokens) + samples * decode_pairs(rates.prompt_tokens, new)),
+    )
+    return flops / rates.sample

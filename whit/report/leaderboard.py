@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 WIDTH = 80
+NEAR = 0.85  # pipelines end at whole steps below one ceiling; what costs less than this share is remarked
 
 
 def render(board: Mapping[str, Any]) -> str:
@@ -12,6 +13,7 @@ def render(board: Mapping[str, Any]) -> str:
     rows = board["rows"]
     width = min(18, max([8, *(len(row["name"]) for row in rows)]))
     head = f"{'pipeline':<{width}} {'accuracy %':>19} {'against zero-shot':>22} {'greedy':>6} {'GFLOPs':>8}"
+    dearest = max((row["flops"] for row in rows if row["is_trained"]), default=0.0)
     lines = [head, "-" * len(head)]
     for row in rows:
         mark = "*" if row["difference"] and row["difference"]["low"] > 0 else " "
@@ -23,6 +25,10 @@ def render(board: Mapping[str, Any]) -> str:
         if troubled:
             counts = [f"{number} of {row['seeds']} {outcome}" for outcome, number in troubled.items()]
             lines.append("  " + ", ".join(counts))
+        if row["is_trained"] and row["flops"] < NEAR * dearest:
+            lines.append(
+                f"  ended at {100 * row['flops'] / dearest:.0f} % of the cost of the dearest: no equal comparison"
+            )
     seeds = max((row["seeds"] for row in rows if row["is_trained"]), default=0)
     lines += [
         "",

@@ -1,10 +1,10 @@
 """What is known of a model before its weights are loaded: where it is, its content key, its sizes."""
 
-from whit.core.errors import ModelError
 from whit.core.flops import Shape
 from whit.core.rundir import digest_of
 from whit.core.types import Artifact
 from whit.models.config import parse_config
+from whit.models.hub import hub_shape
 from whit.models.load import read_config, resolve_model
 
 
@@ -15,9 +15,7 @@ def model_artifact(name: str) -> Artifact:
 
 
 def model_shape(name: str) -> Shape:
-    """Its sizes, from its config alone. Raises ModelError when the config does not tell them."""
+    """Its sizes, from its config alone. Raises ModelError for a model that whit cannot run."""
     path = resolve_model(name)
     config = parse_config(read_config(path))
-    if config is None:
-        raise ModelError(f"{path}: its sizes cannot be read from config.json.")
-    return config.shape
+    return hub_shape(path) if config is None else config.shape

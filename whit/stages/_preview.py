@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from whit.core.answers import completion_text
 from whit.core.types import Example
+from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.models.load import generation_stops, load_tokenizer, read_config
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._task import load_task
+
+Source = Literal["rationales", "answers", "written"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Sample:
     """One training document: its tokens as text, and which of them are scored."""
 
     id: str
+    written: bool  # by a model while the stage runs: here is the prompt, with nothing to supervise yet
     tokens: list[str]
     is_supervised: list[bool]
 
@@ -25,17 +29,24 @@ class Sample:
         return sum(self.is_supervised)
 
 
-def sample_documents(path: Path, task: Any, count: int, *, template: str | None, with_rationale: bool) -> list[Sample]:
-    """The first `count` training examples of a task, rendered as a stage renders them for the model in `path`."""
+def sample_documents(path: Path, task: Any, count: int, *, template: str | None, source: Source) -> list[Sample]:
+    """The first `count` training examples of a task, rendered as a stage renders them for the model in `path`.
+
+    source: "rationales" and "answers" are the data's; what is "written" is a model's.
+    """
     tokenizer = load_tokenizer(path)
     limit = int(read_config(path).get("max_position_embeddings", 2048))
     renderer = Renderer(tokenizer, max_length=limit, more_stops=generation_stops(path), template=template)
     samples = []
     for example in load_task(task).take("train", count):
-        document = renderer.document(zero_shot(example), completion_text(example, with_rationale=with_rationale))
+        if source == "written":
+            document = Document(renderer.prompt(zero_shot(example)), spans=())
+        else:
+            completion = completion_text(example, with_rationale=source == "rationales")
+            document = renderer.document(zero_shot(example), completion)
         scored = {position for start, end in document.spans for position in range(start, end)}
         tokens = [tokenizer.decode([token]) for token in document.ids]
-        samples.append(Sample(example.id, tokens, [i in scored for i in range(len(tokens))]))
+        samples.append(Sample(example.id, source == "written", tokens, [i in scored for i in range(len(tokens))]))
     return samples
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from whit.core.errors import BudgetError
-from whit.core.flops import Shape, causal_pairs, decode_pairs, forward_flops, train_flops
+from whit.core.flops import Shape, causal_pairs, forward_flops, train_flops
 from whit.core.parts import bind
 from whit.core.settings import read_toml
-from whit.recipes.machine import Rates
-from whit.recipes.recipe import StageSpec, library
+from whit.recipes.machine import Rates, scoring_seconds, training_seconds
+from whit.recipes.recipe import Recipe, StageSpec, library
 from whit.study.jobs import plan_jobs
 from whit.study.resources import run_memory
 from whit.study.study import Study
@@ -24,12 +24,6 @@ BATCHES = {
     "kd": ("batch_documents", (32, 16, 8)),
     "rl": ("prompts_per_step", (16, 8, 4, 2)),
 }
-SAMPLING_FRAC = {
-    "rl": 0.3,
-    "kd": 0.1,
-    "sft": 0.0,
-    "pretrain": 0.0,
-}  # of a stage's operations, as seen on the micro world
 
 
 @dataclass(frozen=True)
@@ -68,41 +62,28 @@ def choose_pipelines(*, has_rationales: bool, has_teacher: bool) -> tuple[list[d
 ONLY_WITHOUT_RATIONALES = ("sft-answers", "sft-own", "sft-answers-rl")
 
 
-def unique_flops(study: Study) -> list[tuple[str, float]]:
-    """(kind, operations) of every stage that will be run once; shared prefixes count once."""
-    costs = []
-    for job in plan_jobs(study):
+def unique_stages(study: Study) -> list[tuple[Recipe, int]]:
+    """Every stage that will be run, as a recipe and the stage's index in it; shared prefixes stand once."""
+    jobs, stages = plan_jobs(study), []
+    for job in jobs:
         if job.kind == "arm":
             continue
-        recipe = study.recipe(job.name, job.seed)
-        done = sum(1 for other in plan_jobs(study) if other.id in job.after for _ in range(other.depth))
-        for index in range(done, job.depth):
-            costs.append((recipe.stage[index].kind, recipe.shares[index] * study.flops))
-    return costs
+        done = sum(other.depth for other in jobs if other.id in job.after)
+        stages += [(study.recipe(job.name, job.seed), index) for index in range(done, job.depth)]
+    return stages
+
+
+def unique_flops(study: Study) -> float:
+    """The ceiling of all stages that will be run, together."""
+    return study.flops * sum(recipe.shares[index] for recipe, index in unique_stages(study))
 
 
 def estimate(study: Study, rates: Rates, shape: Shape, num_items: int, workers: int) -> Estimate:
-    """Wall time and memory of a study.
-
-    num_items: items that are scored. Completions are taken to be as long as the start model's: trained ones are mostly
-    shorter.
-    """
-    train = 0.0
-    for kind, flops in unique_flops(study):
-        sampling = SAMPLING_FRAC[kind]
-        train += flops * (sampling / rates.sample + (1 - sampling) / rates.train)
+    """Wall time and memory of a study that scores `num_items` items."""
+    train = sum(training_seconds(recipe, study.flops, rates)[index] for recipe, index in unique_stages(study))
     models = len(study.pipeline) * study.seeds + len(study.arms)
-    new = min(rates.own_tokens, study.max_new_tokens)
-    samples = study.evaluate.samples + 1
-    one = forward_flops(
-        shape,
-        num_items * (2 * rates.prompt_tokens + samples * new),
-        num_items * samples * new,
-        num_items * (2 * causal_pairs(rates.prompt_tokens) + samples * decode_pairs(rates.prompt_tokens, new)),
-    )
-    evaluation = models * one / rates.sample
-    memory = workers * run_memory(shape)
-    return Estimate(train, evaluation, (train + evaluation) / workers, memory, sum(f for _, f in unique_flops(study)))
+    scoring = models * scoring_seconds(study.start(), shape, num_items, rates)
+    return Estimate(train, scoring, (train + scoring) / workers, workers * run_memory(shape), unique_flops(study))
 
 
 def fit_to_hours(
@@ -154,13 +135,18 @@ def with_batches(study: Study, shape: Shape, rates: Rates) -> Study:
 
 def dearest_start(study: Study, shape: Shape, rates: Rates) -> tuple[str, float]:
     """The pipeline that asks for most, and the operations that let its every stage make a first step, about."""
-    needs = []
-    for spec in study.pipeline:
-        recipe = study.recipe(spec.name, 0)
-        stages = zip(recipe.resolved()["stage"], recipe.shares, strict=True)
-        needs.append((max(first_step(stage, shape, rates) / share for stage, share in stages), spec.name))
-    most, name = max(needs)
+    most, name = max(
+        (need, spec.name)
+        for spec in study.pipeline
+        for need in smallest_budgets(study.recipe(spec.name, 0), shape, rates)
+    )
     return name, most
+
+
+def smallest_budgets(recipe: Recipe, shape: Shape, rates: Rates) -> list[float]:
+    """Operations of the whole recipe from which on each of its stages makes a first step, about."""
+    stages = zip(recipe.resolved()["stage"], recipe.shares, strict=True)
+    return [first_step(stage, shape, rates) / share for stage, share in stages]
 
 
 def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:
@@ -176,7 +162,7 @@ def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:
         return float(stage["prompts_per_step"] * group_size * (forward + update))
     sampling = stage["own_prompts"] * stage["own_samples"] * forward if stage.get("source") == "own" else 0.0
     taught = 2 * forward if stage["kind"] == "kd" else 0.0
-    return float(sampling + stage["batch_documents"] * (update + taught))
+    return float(sampling + stage.get("batch_documents", 1) * (update + taught))
 
 
 def write_study(path: Path, study: Study) -> None:

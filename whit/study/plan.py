@@ -4,14 +4,15 @@ from typing import Any
 
 from whit.core.errors import BudgetError, RecipeError
 from whit.core.flops import Shape
-from whit.recipes.machine import Rates, model_shape, peak_rate
+from whit.recipes.machine import Rates, flops_in, model_shape, peak_rate, scoring_seconds, training_seconds
 from whit.recipes.recipe import Recipe
-from whit.study.grid import estimate, unique_flops
+from whit.study.grid import dearest_start, estimate, smallest_budgets, unique_flops
 from whit.study.jobs import plan_jobs
 from whit.study.resources import choose_workers, run_memory
 from whit.study.study import Study
 
 EFFICIENCY = {"train": 0.5, "sample": 0.25}  # of the machine's matrix products, as measured on the two real models
+ITEMS = 500  # scored, where the recipe leaves it to the size of the test split
 
 
 def describe_recipe(recipe: Recipe) -> dict[str, Any]:
@@ -23,48 +24,55 @@ def describe_recipe(recipe: Recipe) -> dict[str, Any]:
         raise BudgetError("budget: this recipe names none. Add budget.hours=1 or budget.flops=1e15.")
     shape = model_shape(recipe) if recipe.model else None
     rates = quick_rates(shape)
-    flops = recipe.budget.flops or (recipe.budget.hours or 0.0) * 3600 * rates.train
+    flops = recipe.budget.flops or flops_in(recipe.budget.hours or 0.0, recipe, rates)
+    seconds = training_seconds(recipe, flops, rates)
     stages = [
-        {"name": f"stage {number} ({stage.kind})", "flops": flops * share, "seconds": flops * share / rates.train}
-        for number, (stage, share) in enumerate(zip(recipe.stage, recipe.shares, strict=True), 1)
+        {"name": f"stage {number} ({stage.kind})", "flops": flops * share, "seconds": each}
+        for number, (stage, share, each) in enumerate(zip(recipe.stage, recipe.shares, seconds, strict=True), 1)
     ]
     notes = [] if flops else ["pretrain ends after its steps; what they cost is known when the first batch is drawn"]
+    scoring = 0.0
+    if shape:
+        needs = max(smallest_budgets(recipe, shape, rates))
+        notes += [_too_small(flops, needs, "the recipe")] if flops < needs else []
+        if recipe.task:
+            scoring = scoring_seconds(recipe, shape, recipe.evaluate.items or ITEMS, rates)
     return {
-        "stages": stages, "notes": notes, "flops": flops, "seconds": sum(s["seconds"] for s in stages),
+        "stages": stages, "notes": notes, "flops": flops, "seconds": sum(seconds) + scoring, "scoring_seconds": scoring,
         "memory_bytes": run_memory(shape) if shape else 0.0,
     }  # fmt: skip
 
 
 def describe_study(study: Study) -> dict[str, Any]:
-    """Every pipeline's ceiling, the arms, and what the whole takes with its workers."""
+    """Every pipeline's ceiling and seconds, the arms, and what the whole takes with its workers."""
     shape = model_shape(study.start())
     workers = choose_workers(study.workers, shape)
     rates = quick_rates(shape)
-    cost = estimate(study, rates, shape, study.evaluate.items or 500, workers)
+    cost = estimate(study, rates, shape, study.evaluate.items or ITEMS, workers)
     stages = [
         {
             "name": f"{spec.name} x {study.seeds}",
             "flops": study.flops * study.seeds,
-            "seconds": study.flops * study.seeds / rates.train,
+            "seconds": sum(training_seconds(study.recipe(spec.name, 0), study.flops, rates)) * study.seeds,
         }
         for spec in study.pipeline
     ]
-    shared = study.flops * study.seeds * len(study.pipeline) - sum(flops for _, flops in unique_flops(study))
-    notes = [
-        f"arms that train nothing: {', '.join(study.arms)}",
-        f"{len(plan_jobs(study))} jobs on {workers} workers; shared prefixes save {shared:.3g} FLOPs",
-        *study.notes,
-    ]
+    notes = [f"arms that train nothing: {', '.join(study.arms)}", f"{len(plan_jobs(study))} jobs on {workers} workers"]
+    if shared := study.flops * study.seeds * len(study.pipeline) - unique_flops(study):
+        notes.append(f"first stages that pipelines share run once: {shared:.3g} FLOPs less")
+    name, needs = dearest_start(study, shape, rates)
+    notes += [_too_small(study.flops, needs, f"'{name}'")] if study.flops < needs else []
     return {
-        "stages": stages,
-        "notes": notes,
-        "flops": cost.flops,
-        "seconds": cost.seconds,
-        "memory_bytes": cost.memory_bytes,
-    }
+        "stages": stages, "notes": [*notes, *study.notes], "flops": cost.flops, "seconds": cost.seconds,
+        "scoring_seconds": cost.evaluate_seconds / workers, "memory_bytes": cost.memory_bytes,
+    }  # fmt: skip
 
 
 def quick_rates(shape: Shape | None) -> Rates:
     """Rates from a second of matrix products at the model's width: an estimate before anything is loaded."""
     peak = peak_rate(shape.width if shape else 128)
     return Rates(EFFICIENCY["train"] * peak, EFFICIENCY["sample"] * peak, 100.0, 100.0)
+
+
+def _too_small(flops: float, needs: float, what: str) -> str:
+    return f"TOO SMALL: with {flops:.3g} FLOPs not every stage of {what} makes a step; about {needs:.3g} are needed"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from whit.core.errors import UsageError
 from whit.core.files import read_record
 from whit.core.rundir import write_beside
-from whit.core.types import Artifact
+from whit.core.types import Interval
 from whit.recipes.export import export_model
 from whit.recipes.pipeline import fingerprint
 from whit.recipes.recipe import Recipe
@@ -50,7 +51,7 @@ def run_study(
         )
     board = compare(study, directory)
     write_beside(directory / "leaderboard.json", json.dumps(board.to_plain(), indent=1))
-    exported = _export(study, directory, board) if board.best_run else None
+    exported = export_best(directory, directory / "exported") if board.best_run else None
     return Outcome(board, directory, exported)
 
 
@@ -82,19 +83,27 @@ def _needed(jobs: list[Job]) -> set[str]:
         wanted |= more
 
 
-def _export(study: Study, directory: Path, board: Leaderboard) -> Path:
-    record = read_record(directory / "runs" / str(board.best_run) / "run.json")
-    row = next(row for row in board.rows if row.name == board.best)
-    path = Path(record["model"])
+def export_best(directory: Path, target: Path) -> Path:
+    """Write the model of a study's best run, with a card that says what the study found. Reads its directory alone."""
+    study, board = Study.read(directory / "study.toml"), read_record(directory / "leaderboard.json")
+    if board["best"] is None:
+        raise UsageError(
+            f"{directory}: no run of this study is finished, so there is no best model. Run it again first."
+        )
+    rows = {row["name"]: row for row in board["rows"]}
+    best, gain = rows[board["best"]], rows[board["best"]]["difference"]
     facts = {
-        "title": f"{study.name}: {board.best_run}",
-        "about": f"The best seed of the best pipeline, `{board.best}`, of a whit study on `{_name(study.task)}`.",
+        "title": f"{study.name}: {board['best_run']}",
+        "about": f"The best seed of the best pipeline, `{board['best']}`, of a whit study on `{_name(study.task)}`.",
         "start model": Path(study.model).name,
-        "accuracy of the pipeline (mean over seeds)": row.accuracy.percent(),
+        "accuracy of the pipeline (mean over seeds)": Interval(**best["accuracy"]).percent(),
+        "gain over the start model": Interval(**gain).percent() if gain else "not known: one seed",
         "chosen by": "the highest mean on these items, and there the best seed: biased upwards, score it on fresh ones",
-        "items": f"{board.num_items} x {board.num_samples} samples",
+        "items": f"{board['num_items']} x {board['num_samples']} samples",
     }
-    return export_model(Artifact(path, path.name.rpartition("-")[2]), directory / "exported", facts)
+    if gain and gain["low"] <= 0:
+        facts["caution"] = "the gain's interval holds zero: this study does not show that the training helped"
+    return export_model(directory, target, facts)
 
 
 def _name(task: Any) -> str:

@@ -95,13 +95,13 @@ def _resolve(present: list[str], columns: Columns, where: str) -> tuple[dict[str
             continue
         found = [field] if field in free else [alias for alias in aliases if alias in free]
         if len(found) > 1:
-            options = " or ".join(f'"{field}={free[name]}"' for name in found)
-            raise DataError(f"{where}: several columns could be the {field}. Say which: columns = {options}.")
+            options = " or ".join(f"'{field}={free[name]}'" for name in found)
+            raise DataError(f"{where}: several columns could be the {field}. Say which: --columns {options}.")
         if not found and field in REQUIRED:
             expected = ", ".join(f"'{name}'" for name in (field, *aliases))
             raise DataError(
                 f"{where}: no column is called {expected}. Say which is the {field}: "
-                f'columns = "{field}=NAME".{_did_you_mean(field, present)}'
+                f"--columns {field}=NAME (in a recipe, task.columns).{_did_you_mean(field, present)}"
             )
         if found:
             chosen[field] = free[found[0]]
