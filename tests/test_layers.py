@@ -14,7 +14,7 @@ LAYERS = {
     "objectives": 1, "verifiers": 1, "tasks": 1, "prompting": 1, "rewards": 1, "stats": 1, "models": 1, "data": 1,
     "generation": 2, "algorithms": 2, "export": 2,
     "training": 3, "rollouts": 3, "evaluation": 3,
-    "stages": 4,
+    "stages": 4, "preflight": 4, "analysis": 4,
     "recipes": 5,
     "study": 6, "report": 6,
     "cli": 7,
@@ -23,7 +23,7 @@ LAYERS = {
 ONLY = {
     "algorithms": {"core", "objectives"},
     "generation": {"core", "models"},
-    "recipes": {"core", "stages", "export"},
+    "recipes": {"core", "stages", "preflight", "analysis", "export"},
     "study": {"core", "stats", "recipes"},
     "report": {"core", "stats"},
 }
@@ -44,6 +44,8 @@ THIRD_PARTY = {
     "rollouts": {"torch"},
     "evaluation": {"numpy"},
     "stages": {"torch", "transformers", "pydantic"},
+    "preflight": {"torch", "transformers"},
+    "analysis": {"torch"},
     "recipes": {"pydantic"},
     "study": {"numpy", "pydantic", "torch"},  # torch: the number of threads while a study is planned
     "report": set(),

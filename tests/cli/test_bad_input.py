@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-RUN = ("dtype=float32", "max_new_tokens=4", "evaluate.items=4", "evaluate.samples=1", "stage.1.batch_documents=4")
+RUN = (
+    'ignore_checks=["truncation"]',
+    "dtype=float32",
+    "max_new_tokens=4",
+    "evaluate.items=4",
+    "evaluate.samples=1",
+    "stage.1.batch_documents=4",
+)
 BUDGET = "budget.flops=5e7"
 
 

@@ -9,7 +9,8 @@ from whit.cli.main import app
 from whit.core.parts import PACKAGES, names
 
 SMALL = (
-    "dtype=float32", "max_new_tokens=4", "evaluate.items=6", "evaluate.samples=2", "stage.1.batch_documents=4",
+    'ignore_checks=["truncation"]', "dtype=float32", "max_new_tokens=4",
+    "evaluate.items=6", "evaluate.samples=2", "stage.1.batch_documents=4",
     "budget.flops=5e7",
 )  # fmt: skip
 
@@ -75,6 +76,7 @@ def test_a_run_in_two_stages_from_a_file(whit, tiny_model, sums, tmp_path):
         task = "{sums}"
         dtype = "float32"
         max_new_tokens = 4
+        ignore_checks = ["truncation"]
         budget = {{ flops = 1e8 }}
         evaluate = {{ items = 6, samples = 2 }}
         [[stage]]
@@ -183,9 +185,9 @@ def test_runs_lists_artifacts_and_says_why_two_differ(run, whit):
     listed = json.loads(whit("runs", "--json").out)
     assert [row["outcome"] for row in listed["runs"]] == ["finished"] * 2
     rows = listed["artifacts"]
-    assert [row["facts"]["stage"] for row in rows.values()] == ["sft", "evaluate"] * 2
+    assert [row["facts"]["stage"] for row in rows.values()] == ["sft", "evaluate", "elsewhere"] * 2
     lines = whit("runs").out.strip().splitlines()
-    assert lines[-1] == "0 studies, 2 runs and 4 artifacts in runs"
+    assert lines[-1] == "0 studies, 2 runs and 6 artifacts in runs"
     assert max(map(len, lines)) <= 80
     assert lines[1].startswith("    tiny on ")
     first, second = (key for key, row in rows.items() if row["facts"]["stage"] == "sft")
@@ -197,6 +199,27 @@ def test_runs_lists_artifacts_and_says_why_two_differ(run, whit):
     assert whit("runs", "why", first).out == why.out  # the newest of the same stage stands for the second
     assert whit("runs", "why", f"sft-{first}", f"runs/artifacts/sft-{second}").out == why.out
     assert last(whit("runs", "why", first, first).out) == "nothing differs"
+
+
+def test_doctor_checks_a_recipe(whit, tiny_model, sums):
+    asked = ("doctor", "sft", f"model={tiny_model}", f"task={sums}", "--device", "cpu")
+    said = whit(*asked)
+    assert said.code == 0, said.err
+    checks = [line.split()[:2] for line in said.out.splitlines() if not line.startswith(" ")]
+    assert ["ok", "micro_batches"] in checks and ["warning", "stop_tokens"] in checks
+    assert max(map(len, said.out.splitlines())) <= 80
+    masked = whit(*asked[:2], "stage.1.end_of_turn=false", *asked[2:], "--json")
+    assert masked.code == 1
+    failed = [row for row in json.loads(masked.out) if row["status"] == "failed"]
+    assert [row["check"] for row in failed] == ["stop_tokens"] and failed[0]["remedy"]
+
+
+def test_doctor_checks_a_model_and_data_for_other_trainers(whit, tiny_model, sums):
+    found = json.loads(whit("doctor", tiny_model, sums, "--device", "cpu", "--json").out)
+    assert {row["check"] for row in found} >= {"stop_tokens", "truncation", "signal", "logprobs", "round_trip"}
+    short = whit("doctor", tiny_model, sums, "--max-new-tokens", 8, "--device", "cpu")
+    assert short.code == 1 and "failed   truncation" in short.out
+    assert whit("doctor", tiny_model).code == 2
 
 
 @pytest.mark.parametrize("kind", [*PACKAGES, "recipe"])
@@ -251,7 +274,7 @@ def test_help_names_every_command(whit):
     said = whit("--help")
     assert said.code == 0
     commands = [command.callback.__name__ for command in app.registered_commands]
-    assert len(commands) == 12
+    assert len(commands) == 13
     for command in commands:
         assert f"  {command} " in said.out
         assert f" {command} [OPTIONS]" in whit(command, "--help").out
@@ -267,6 +290,7 @@ seeds = 2
 workers = 2
 dtype = "float32"
 max_new_tokens = 4
+ignore_checks = ["truncation"]
 arms = ["zero_shot", "majority@8"]
 evaluate = {{ items = 6, samples = 2 }}
 
@@ -300,7 +324,7 @@ def test_a_study_ends_with_a_leaderboard_and_a_model_and_does_nothing_twice(stud
     assert said.code == 0, said.err
     directory = tmp_path / "runs" / "study-study"
     lines = said.out.strip().splitlines()
-    assert lines[-2:] == ["best model (sft-seed0): runs/study-study/exported", "runs/study-study"]
+    assert lines[-2:] == ["best model (sft-seed0): runs/study-study/exported", "runs/study-study/report.html"]
     assert max(map(len, lines)) <= 80
     rows = [line.split()[0] for line in lines[2 : lines.index("")] if not line.startswith(" ")]
     assert set(rows) == {"sft", "sft-rl", "zero_shot", "majority@8"}
@@ -315,6 +339,8 @@ def test_a_study_ends_with_a_leaderboard_and_a_model_and_does_nothing_twice(stud
         assert 0 < row["flops"] <= 5e7
     assert (directory / "exported" / "model.safetensors").exists()
     assert board["best_run"] in (directory / "exported" / "README.md").read_text()
+
+    assert board["verdict"]["sentence"] and last(whit("report", directory).out) == str(directory / "report.html")
 
     made = [tmp_path / "runs" / "artifacts", directory / "arms", directory / "runs"]
     before = [files(path) for path in made]

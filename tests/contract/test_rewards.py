@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from whit.core import parts
 from whit.core.types import Verdict
 
+CONTROLS = {"random_control"}  # rewards that must know nothing
 EACH = pytest.mark.parametrize("name", parts.names("reward"))
+EACH_THAT_TEACHES = pytest.mark.parametrize("name", sorted(set(parts.names("reward")) - CONTROLS))
 PIECES = ["<think>", "</think>", "<answer>", "</answer>", "#### 7", "\\boxed{7}", "7", " ", "\n", "\ud800"]
 STATUSES = ("ok", "no_answer", "bad_gold", "timeout", "crash")
 TEXTS = ("", "7", "#### 7", "<think>a</think><answer>7</answer>")
@@ -46,7 +48,7 @@ def test_it_gives_a_finite_number_for_anything_and_the_same_again(name, pieces, 
     assert reward(verdict, "".join(pieces)) == value
 
 
-@EACH
+@EACH_THAT_TEACHES
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("has_format", [True, False])
 def test_right_earns_more_than_wrong_in_the_same_form(name, text, has_format):
@@ -54,7 +56,7 @@ def test_right_earns_more_than_wrong_in_the_same_form(name, text, has_format):
     assert reward(Verdict(True, has_format=has_format), text) > reward(Verdict(False, has_format=has_format), text)
 
 
-@EACH
+@EACH_THAT_TEACHES
 def test_no_form_outscores_being_right(name):
     reward = parts.find("reward", name)
     forms = list(itertools.product((True, False), TEXTS))

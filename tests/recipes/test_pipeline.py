@@ -48,6 +48,7 @@ def recipe(tiny_model, sums):
     def recipe(*stages, **more):
         return Recipe.make({
             "name": "r", "model": str(tiny_model), "task": str(sums), "dtype": "float32", "max_new_tokens": 5,
+            "ignore_checks": ["truncation"],
             "budget": {"flops": 1e8}, "evaluate": {"items": 4, "samples": 1}, "stage": list(stages) or [SFT], **more,
         })  # fmt: skip
 

@@ -99,6 +99,31 @@ def test_failed_and_collapsed_seeds_count_with_their_last_score_and_are_named(wr
     assert (row.accuracy.estimate, row.outcomes) == (0.4, {"collapsed": 1, "finished": 1})
 
 
+def test_the_median_stands_beside_a_mean_that_a_collapse_drags(write, tmp_path):
+    study = STUDY.model_copy(update={"seeds": 3})
+    write("zero_shot", 4)
+    for seed, correct in enumerate((12, 14, 1)):
+        write("rl", correct, seed, outcome="collapsed" if correct == 1 else "finished")
+    row = compare(study, tmp_path).rows[0]
+    assert (row.accuracy.estimate, row.median) == (pytest.approx(0.45), pytest.approx(0.6))
+
+
+def test_runs_that_were_judged_by_different_protocols_are_not_compared(write, tmp_path):
+    write("zero_shot", 4)
+    run = write("rl", 4, 0)
+    run.write_text(json.dumps({**json.loads(run.read_text()), "protocol": "whit-1:ab"}))
+    with pytest.raises(RunError, match=r"judged by different protocols \(none, whit-1:ab\)"):
+        compare(STUDY, tmp_path)
+
+
+def test_a_record_that_was_edited_by_hand_is_named(write, tmp_path):
+    write("zero_shot", 4)
+    run = write("rl", 4, 0)
+    run.write_text(run.read_text().replace('"accuracy": [0.2', '"accuracy": [0.9'))
+    with pytest.raises(RunError, match=r"rl-seed0: its record says 90\.00 % and its completions 20\.00 %"):
+        compare(STUDY, tmp_path)
+
+
 def test_without_the_untrained_model_there_is_nothing_to_compare_with(write, tmp_path):
     write("rl", 12, 0)
     with pytest.raises(RunError, match="the untrained model is not scored yet"):

@@ -41,6 +41,7 @@ def make(tiny_model, sums):
         return Study.make({
             "model": str(tiny_model), "task": str(sums), "flops": 1.5e8, "seeds": 1, "dtype": "float32",
             "max_new_tokens": 6, "arms": ["zero_shot"], "evaluate": {"samples": 2}, "pipeline": specs,
+            "ignore_checks": ["truncation"],
             **more,
         })  # fmt: skip
 
@@ -98,7 +99,7 @@ def test_a_killed_study_loses_no_finished_stage(make, tmp_path):
     after = {artifact.key: (artifact.path / "artifact.json").stat().st_mtime_ns for artifact in store.all()}
     assert before.items() <= after.items()
     assert not list(store.root.glob("*.partial"))
-    assert again.stdout.splitlines()[-1] == "runs/study-study"
+    assert again.stdout.splitlines()[-1] == "runs/study-study/report.html"
     assert len(list(runs.glob("*/run.json"))) == 2
 
 
@@ -139,7 +140,7 @@ def test_from_a_file_to_a_leaderboard_and_a_model_that_transformers_runs(whit, m
     write_study(tmp_path / "sums.toml", study)
     said = whit("study", "sums.toml", "--workers", "1", "--device", "cpu")
     assert said.code == 0, said.err
-    assert said.out.splitlines()[-1] == "runs/study-sums"
+    assert said.out.splitlines()[-1] == "runs/study-sums/report.html"
     assert "INCOMPLETE" not in said.out
     board = json.loads((tmp_path / "runs" / "study-sums" / "leaderboard.json").read_text())
     assert board["complete"] and len(board["rows"]) == 3

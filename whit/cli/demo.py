@@ -1,26 +1,44 @@
 """`whit demo`: the whole job on embedded models and problems, in a few minutes on two cores."""
 
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whit.cli._options import RUNS, Json, Runs
 from whit.cli._show import count, note, say
+
+if TYPE_CHECKING:
+    from whit.core.types import Interval
+    from whit.study.study import Study
 
 HOURS = (1, 8)  # of a study of one's own, for which the demo says what they buy here
 
 
 def demo(runs: Runs = RUNS, json: Json = False) -> None:
-    """Six trainings of a micro model on word problems, 3 seeds each, compared at equal cost."""
+    """Six trainings of a micro model on word problems and two controls, 3 seeds each, compared at equal cost."""
     import whit
     from whit.cli.study import run_and_watch, show
+    from whit.report.html import write_report
+    from whit.report.leaderboard import render
     from whit.study.study import Study
 
     study = Study.read(Path(whit.__file__).parent / "assets" / "demo.toml")
-    runs_of = f"{len(study.pipeline)} pipelines x {study.seeds} seeds, {study.flops:.2g} FLOPs each"
-    note(f"{runs_of}, and three arms that train nothing.")
-    outcome = run_and_watch(study, runs / "study-demo", runs, 0, "cpu")
-    show(outcome, json=json)
+    directory = runs / "study-demo"
+    num_controls = sum(spec.control for spec in study.pipeline)
+    note(
+        f"{len(study.pipeline) - num_controls} pipelines and {num_controls} controls x {study.seeds} seeds, "
+        f"{study.flops:.2g} FLOPs each, and three arms that train nothing."
+    )
+    outcome = run_and_watch(study, directory, runs, 0, "cpu")
     if json:
+        show(outcome, json=True)
         return
+    say(render(outcome.leaderboard.to_plain()))
+    say()
+    say("Is the instrument right?")
+    for line in _instrument(study, directory, runs):
+        say(textwrap.fill(line, 80, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
     say()
     say("This ranking is a rehearsal on a micro model: it shows the instrument and")
     say("predicts nothing about another model. For your own model and file (columns")
@@ -31,6 +49,37 @@ def demo(runs: Runs = RUNS, json: Json = False) -> None:
     say("Training tokens that each of 4 pipelines x 3 seeds gets on this machine:")
     for hours in HOURS:
         say(f"  --hours {hours}: {_buys(hours)}")
+    say()
+    say(f"best model ({outcome.leaderboard.best_run}): {outcome.exported}")
+    say(str(write_report(directory)))
+
+
+def _instrument(study: "Study", directory: Path, runs: Path) -> Iterator[str]:
+    """What the controls show: equal is called equal, no reward gives no gain, a silent fault is refused."""
+    from whit.core.errors import PreflightError
+    from whit.recipes.pipeline import Site
+    from whit.recipes.preflight import require
+    from whit.study.compare import difference
+
+    twins = difference(study, directory, "sft-twin", "sft")
+    equal = "called equal" if twins.low <= 0 <= twins.high else "CALLED DIFFERENT, as one twin in twenty will be"
+    yield f"sft and its twin of other seeds: {_points(twins)} points: {equal}"
+    blind = difference(study, directory, "rl-random", "zero_shot")
+    gain = "no gain" if blind.low <= 0 else "A GAIN without a reward: what rl gains over this is what its reward taught"
+    yield f"RL with a random reward against none: {_points(blind)} points: {gain}"
+    sft = next(spec for spec in study.pipeline if spec.name == "sft").stage[0]
+    masked = study.recipe("sft", 0).model_copy(
+        update={"stage": (sft.model_validate({**sft.model_dump(), "end_of_turn": False}),)}
+    )
+    try:
+        require(masked, Site(runs))
+        yield "A recipe whose end of turn is never supervised: NOT REFUSED"
+    except PreflightError as error:
+        yield f"A recipe whose end of turn is never supervised is refused: {str(error).partition('. ')[0]}."
+
+
+def _points(interval: "Interval") -> str:
+    return f"{100 * interval.estimate:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
 
 
 def _buys(hours: float) -> str:

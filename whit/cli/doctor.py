@@ -1,4 +1,4 @@
-"""`whit doctor`: versions, device, what is missing and how to get it."""
+"""`whit doctor`: versions, device, what is missing; with a recipe or a model, the pre-flight checks."""
 
 import importlib.metadata
 import importlib.util
@@ -6,22 +6,102 @@ import os
 import platform
 import shutil
 import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from whit.cli._options import Json
+import typer
+
+from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
 from whit.cli._show import as_json, say, size
+
+if TYPE_CHECKING:
+    from whit.recipes.recipe import Recipe
 
 NEEDED = ("torch", "transformers", "safetensors", "pydantic", "numpy", "scipy", "typer")
 EXTRAS = {"peft": "lora", "datasets": "hub", "gguf": "gguf", "pyarrow": "parquet"}
 
 
-def doctor(json: Json = False) -> None:
-    """Say what whit finds on this machine, and how to get what is missing."""
+def doctor(
+    what: Annotated[str | None, typer.Argument(help="A recipe (name or .toml), a study.toml, or a model.")] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(help="The recipe's overrides (model=DIR task=data.csv), or the model's data file."),
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="With a model: where completions are cut off.")] = 256,
+    template: Annotated[str | None, typer.Option(help='With a model: "plain" where there is no chat template.')] = None,
+    runs: Runs = RUNS,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Say what whit finds on this machine; with a recipe, or a model and data, whether a run would go wrong in silence."""
+    if what is None:
+        _show_machine(json)
+        return
+    recipes = _recipes(what, more or [], max_new_tokens, template)
+    found = _check(recipes, runs, resolve_device(device), json)
+    if any(checked["status"] == "failed" for checked in found):
+        raise typer.Exit(1)
+
+
+def _show_machine(json: bool) -> None:
     facts = [*_machine(), *_packages()]
     if json:
         as_json([{"what": what, "found": found, "remedy": remedy} for what, found, remedy in facts])
         return
     for what, found, remedy in facts:
         say(f"{what:<14} {found}" + (f"  ->  {remedy}" if remedy else ""))
+
+
+def _recipes(what: str, more: list[str], max_new_tokens: int, template: str | None) -> "list[Recipe]":
+    from whit.core.errors import UsageError
+    from whit.core.settings import read_toml
+    from whit.recipes.recipe import Recipe, library
+    from whit.study.study import Study
+
+    if Path(what).suffix == ".toml" and "pipeline" in read_toml(Path(what)):
+        study = Study.read(Path(what), more)
+        return [study.recipe(spec.name, 0) for spec in study.pipeline]
+    if Path(what).suffix == ".toml" or what in library():
+        return [Recipe.read(what, more)]
+    if len(more) != 1:
+        raise UsageError(
+            "write `whit doctor RECIPE model=DIR task=T`, or `whit doctor MODEL DATA` with a task or file."
+        )
+    # What a trainer of one's own would do with them: imitate gold, and sample.
+    shared = {"model": what, "task": more[0], "template": template, "max_new_tokens": max_new_tokens}
+    stages = {"sft": {"kind": "sft", "source": _source(more[0])}, "rl": {"kind": "rl"}}
+    return [Recipe.make({"name": name, "stage": [stage], **shared}) for name, stage in stages.items()]
+
+
+def _source(task: str) -> str:
+    from whit.recipes.machine import has_rationales
+
+    return "rationales" if has_rationales(task) else "answers"
+
+
+def _check(recipes: "list[Recipe]", runs: Path, device: str, json: bool) -> list[dict[str, Any]]:
+    from whit.recipes.pipeline import Site
+    from whit.recipes.preflight import Checked, preflight
+
+    found: list[dict[str, Any]] = []
+
+    def notify(checked: Checked) -> None:
+        row = checked.model_dump(exclude={"is_found"})
+        if any({**row, "seconds": 0} == {**other, "seconds": 0} for other in found):
+            return  # pipelines that begin alike are checked once
+        found.append(row)
+        if not json:
+            text = f"{checked.status:<8} {checked.check:<17} {checked.message}"
+            say(textwrap.fill(text, 80, subsequent_indent=" " * 27, break_on_hyphens=False))
+            if checked.remedy:
+                say(textwrap.fill(f"-> {checked.remedy}", 80, initial_indent=" " * 27, subsequent_indent=" " * 30))
+
+    for recipe in recipes:
+        preflight(recipe, Site(runs, device=device), notify)
+    if json:
+        as_json(found)
+    return found
 
 
 def _machine() -> list[tuple[str, str, str]]:

@@ -16,6 +16,7 @@ from whit.cli.generate import generate
 from whit.cli.inspect import inspect
 from whit.cli.parts import parts
 from whit.cli.plan import plan
+from whit.cli.report import report
 from whit.cli.run import run
 from whit.cli.runs import runs
 from whit.cli.study import study
@@ -32,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, study, run, plan, evaluate, generate, chat, parts, runs, export, inspect, doctor):
+for command in (demo, study, run, plan, evaluate, generate, chat, parts, runs, report, export, inspect, doctor):
     app.command()(command)
 
 

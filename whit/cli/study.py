@@ -81,6 +81,7 @@ def run_and_watch(study: "Study", directory: Path, runs: Path, workers: int, dev
 
 def show(outcome: "Outcome", *, json: bool = False) -> None:
     """The leaderboard on stdout; the last line is the path of what was written."""
+    from whit.report.html import write_report
     from whit.report.leaderboard import render
 
     if json:
@@ -91,7 +92,7 @@ def show(outcome: "Outcome", *, json: bool = False) -> None:
     say(render(outcome.leaderboard.to_plain()))
     if outcome.exported:
         say(f"best model ({outcome.leaderboard.best_run}): {outcome.exported}")
-    say(str(outcome.directory))
+    say(str(write_report(outcome.directory)))
 
 
 class _Watch:

@@ -43,6 +43,10 @@ class TemplateError(WhitError, ValueError):
     """Text cannot be rendered to tokens: no chat template, or a prompt longer than the context."""
 
 
+class PreflightError(WhitError, RuntimeError):
+    """A check before the first step found that a run would go wrong in silence."""
+
+
 class RunError(WhitError, RuntimeError):
     """A run failed after it had started; what was finished is kept."""
 

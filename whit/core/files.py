@@ -42,6 +42,13 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
+def made_beside(record: Path, path: str) -> Path | None:
+    """A directory of the store that a record names, as it was written or from any directory the command is given in."""
+    made = Path(path)
+    places = [made, *(parent / "artifacts" / made.name for parent in record.resolve().parents)]
+    return next((place for place in places if path and place.is_dir()), None)
+
+
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as JSONL (.jsonl or .jsonl.gz). The file appears whole or not at all, and equal rows give equal bytes.
 

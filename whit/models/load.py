@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from whit.core.errors import ModelError, did_you_mean
-from whit.core.files import read_record
+from whit.core.files import made_beside, read_record
 from whit.core.rundir import saving
 from whit.models.causal import CausalLM
 from whit.models.config import DecoderConfig, parse_config
@@ -111,12 +111,10 @@ def _made_by(directory: Path) -> Path | None:
         directory = directory / "runs" / best
     if not (directory / "run.json").exists():
         return None
-    made = Path(read_record(directory / "run.json")["model"])
-    # As it was written, or in the store beside the run, wherever the command is given from.
-    places = [made, *(parent / "artifacts" / made.name for parent in directory.resolve().parents)]
-    found = next((place for place in places if made.name and (place / "config.json").exists()), None)
+    made = read_record(directory / "run.json")["model"]
+    found = made_beside(directory / "run.json", made)
     if found is None:
-        raise ModelError(f"{directory}: its model, {made.name or 'none'}, is not there. Run it again to make it.")
+        raise ModelError(f"{directory}: its model, {made or 'none'}, is not there. Run it again to make it.")
     return found
 
 

@@ -14,8 +14,9 @@ from whit.core.rundir import write_beside
 from whit.core.settings import write_toml
 from whit.core.types import Artifact
 from whit.recipes.pipeline import Site, fingerprint, run_pipeline
+from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
-from whit.recipes.scoring import score
+from whit.recipes.scoring import protocol, score, score_elsewhere
 
 
 def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -> dict[str, Any]:
@@ -25,8 +26,11 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
     an update; "failed" when one raised.
     A failed or collapsed run keeps the score of its last artifact: the start model's when there is none.
     failure: what ended an earlier attempt, such as a worker that died: it is recorded, and nothing is trained.
+    Raises PreflightError when a check finds that the run would go wrong in silence.
     Errors of usage are not outcomes: they are raised, but for a budget that was too small for a later stage.
     """
+    if not failure:
+        require(recipe, site)
     write_beside(directory / "recipe.toml", write_toml(recipe.resolved()))
     artifacts: list[Artifact] = []
     outcome, error = "failed" if failure else "finished", failure
@@ -51,9 +55,11 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
         outcome, error = "no_signal", f"stage {idle[0]} made no update: no step had anything to learn from."
     scored = score(artifacts[-1], recipe, site) if recipe.task is not None and artifacts else None
     run = {
-        "name": recipe.name, "fingerprint": fingerprint(recipe), "seed": recipe.seed, "outcome": outcome, "error": error,
+        "name": recipe.name, "fingerprint": fingerprint(recipe), "protocol": protocol(recipe),
+        "seed": recipe.seed, "outcome": outcome, "error": error,
         "model": str(artifacts[-1].path) if artifacts else "",
         "stages": [_stage(artifact) for artifact in artifacts if artifact.facts()],
+        "elsewhere": score_elsewhere(artifacts[-1], recipe, site) if scored else None,
         "score": scored.summary if scored else None, "score_path": scored.path if scored else "",
         "evaluation": scored.ledger if scored else None,
     }  # fmt: skip

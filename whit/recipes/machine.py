@@ -1,6 +1,7 @@
 """What a study needs to know of the machine, the model and the task before it can be planned."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from whit.core.flops import Shape, causal_pairs, decode_pairs, forward_flops
 from whit.recipes.pipeline import Site, resolve_dtype, start_artifact
@@ -11,8 +12,8 @@ from whit.stages._probe import Rates, peak_rate, probe
 from whit.stages._task import load_task
 
 __all__ = [
-    "Rates", "TaskFacts", "flops_in", "freeze_budget", "measure_rates", "model_shape", "peak_rate", "scoring_seconds",
-    "task_facts", "training_seconds",
+    "Rates", "TaskFacts", "flops_in", "freeze_budget", "has_rationales", "measure_rates", "model_shape", "peak_rate",
+    "scoring_seconds", "task_facts", "training_seconds",
 ]  # fmt: skip
 
 
@@ -48,6 +49,11 @@ def task_facts(recipe: Recipe) -> TaskFacts:
         has_short_answers=all(e.answer_format == "plain" and not e.rationale for e in first),
         completion_tokens=longest_completion(start.path, first),
     )  # fmt: skip
+
+
+def has_rationales(task: Any) -> bool:
+    """Whether a task, or a data file, comes with worked solutions."""
+    return load_task(task).has_rationales
 
 
 def model_shape(recipe: Recipe) -> Shape:

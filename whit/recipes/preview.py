@@ -1,12 +1,10 @@
 """What the first stage of a recipe trains on, as tokens: loads a tokenizer and the task, no weights."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from whit.core.errors import RecipeError
 from whit.recipes.pipeline import start_artifact
 from whit.recipes.recipe import Recipe
-from whit.stages._preview import Sample, Source, sample_documents
+from whit.stages._preview import Sample, sample_documents
+from whit.stages._supplies import source_of
 from whit.stages._task import load_task
 
 
@@ -15,15 +13,5 @@ def preview(recipe: Recipe, count: int) -> list[Sample]:
     start = start_artifact(recipe)
     if start is None or recipe.task is None:
         raise RecipeError("inspect needs a model and a task: add model=DIR task=NAME-OR-FILE.")
-    source = _source(recipe.resolved()["stage"][0], has_rationales=load_task(recipe.task).has_rationales)
+    source = source_of(recipe.resolved()["stage"][0], has_rationales=load_task(recipe.task).has_rationales)
     return sample_documents(start.path, recipe.task, count, template=recipe.template, source=source)
-
-
-def _source(stage: Mapping[str, Any], *, has_rationales: bool) -> Source:
-    """Where the completions come from that a stage trains on."""
-    if stage["kind"] == "kd":
-        text = stage.get("text") or ("given" if has_rationales else "teacher")
-        return "written" if text == "teacher" or stage["on_policy"] == 1 else "rationales"
-    if stage["kind"] == "rl" or stage.get("source") == "own":
-        return "written"
-    return "answers" if stage.get("source") == "answers" else "rationales"

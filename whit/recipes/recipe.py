@@ -46,6 +46,7 @@ class Recipe(Frozen):
     """One pipeline. model, teacher, task and budget stand once; the stages inherit them.
 
     max_new_tokens: where completions are cut off, in training as in evaluation.
+    ignore_checks: pre-flight checks whose failure does not stop the run.
     template: None takes the model's chat template; "plain" is Question: ... Answer: ... for base models without one.
     """
 
@@ -61,6 +62,7 @@ class Recipe(Frozen):
     budget: Budget = Budget()
     stage: tuple[StageSpec, ...] = Field(min_length=1)
     evaluate: EvaluateSpec = EvaluateSpec()
+    ignore_checks: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, source: str | Path, overrides: Sequence[str] = ()) -> "Recipe":

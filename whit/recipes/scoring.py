@@ -1,11 +1,14 @@
 """The score of a model on a task as an artifact of its own: found by content key, or made now."""
 
+import json
 from importlib.metadata import version
 from typing import Any, Literal
 
+from whit.analysis.elsewhere import elsewhere
 from whit.core.files import read_record
 from whit.core.ledger import Ledger
-from whit.core.rundir import Facts, Run, code_digest
+from whit.core.rundir import Facts, Run, code_digest, write_beside
+from whit.core.seeds import key64
 from whit.core.settings import Frozen
 from whit.core.types import Artifact, Split
 from whit.recipes.pipeline import Site, resolve_dtype, task_modules
@@ -14,6 +17,9 @@ from whit.stages._score import score_model
 from whit.stages._task import task_digest
 
 Way = Literal["zero_shot", "few_shot"]
+PROTOCOL = "whit-1"
+"""Three splits apart by group; zero-shot prompts in the model's own template; samples at temperature 0.6, top-p 0.95, and
+one greedy; lenient extraction decides; operations by shape; crossed random effects with simultaneous intervals."""
 
 
 class Score(Frozen):
@@ -22,6 +28,16 @@ class Score(Frozen):
     path: str
     summary: dict[str, Any]
     ledger: dict[str, Any]
+
+
+def protocol(recipe: Recipe) -> str:
+    """The name and a hash of how a recipe's models are judged. Scores of different protocols are not comparable."""
+    facts = {
+        "task": recipe.task, "data": task_digest(recipe.task) if recipe.task else "", "template": recipe.template,
+        "max_new_tokens": recipe.max_new_tokens, "evaluate": recipe.evaluate.model_dump(),
+        "code": code_digest(["whit.stages._score", "whit.stats.paired", "whit.core.flops", *task_modules(recipe.task)]),
+    }  # fmt: skip
+    return f"{PROTOCOL}:{key64(*facts.items()):016x}"
 
 
 def score(
@@ -52,3 +68,21 @@ def score(
             found = score_model(artifact, run, split=chosen, items=wanted.items, samples=count, way=way)
     summary = read_record(found.path / "summary.json")
     return Score(path=str(found.path), summary=summary, ledger=found.facts()["ledger"])
+
+
+def score_elsewhere(artifact: Artifact, recipe: Recipe, site: Site) -> dict[str, Any]:
+    """What a model does on a small fixed panel off the task (`analysis.elsewhere`), or what was found before."""
+    facts = Facts(
+        stage="elsewhere", settings={"template": recipe.template}, inputs={"model": artifact.key}, seed=0, limit_flops=None,
+        code=code_digest(["whit.analysis.elsewhere"]), dtype=resolve_dtype(recipe, site.device), device=site.device,
+        torch=version("torch"),
+    )  # fmt: skip
+    found = site.store.find(facts.key())
+    if found is None:
+        with site.store.workplace(facts) as directory:
+            run = Run(directory=directory, facts=facts, ledger=Ledger(), template=recipe.template, dtype=facts.dtype,
+                      device=site.device, notify=site.notify)  # fmt: skip
+            measured = elsewhere(artifact.path, dtype=run.dtype, device=run.device, template=run.template)
+            write_beside(directory / "elsewhere.json", json.dumps(measured, indent=1))
+            found = run.save(lambda _: None)
+    return read_record(found.path / "elsewhere.json")

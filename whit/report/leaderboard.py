@@ -24,7 +24,7 @@ def render(board: Mapping[str, Any]) -> str:
         troubled = {k: v for k, v in row["outcomes"].items() if k != "finished"}
         if troubled:
             counts = [f"{number} of {row['seeds']} {outcome}" for outcome, number in troubled.items()]
-            lines.append("  " + ", ".join(counts))
+            lines.append(f"  {', '.join(counts)}; median {100 * row['median']:.1f}")
         if row["is_trained"] and row["flops"] < NEAR * dearest:
             lines.append(
                 f"  ended at {100 * row['flops'] / dearest:.0f} % of the cost of the dearest: no equal comparison"
@@ -35,11 +35,7 @@ def render(board: Mapping[str, Any]) -> str:
         f"{board['num_items']} test items x {board['num_samples']} samples, {seeds} seeds; 95 % intervals, clustered by",
         "group, those of the differences simultaneous over the rows (* excludes zero).",
     ]
-    if seeds == 1:
-        lines.append("One seed: intervals cover the items, not the luck of a training. Run more seeds.")
-    trained = [row for row in rows if row["is_trained"] and row["difference"]]
-    if trained and not any(row["difference"]["low"] > 0 for row in trained):
-        lines.append("No training is better than the untrained model beyond its interval.")
+    lines += ["", *textwrap.wrap(board["verdict"]["sentence"], WIDTH)]
     for name, reason in board["failures"].items():
         lines += textwrap.wrap(f"{name} could not be scored: {reason}", WIDTH)
     if not board["complete"]:

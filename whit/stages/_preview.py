@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from whit.core.answers import completion_text
 from whit.core.types import Example
@@ -10,9 +10,8 @@ from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.models.load import generation_stops, load_tokenizer, read_config
 from whit.prompting.zero_shot import zero_shot
+from whit.stages._supplies import Source
 from whit.stages._task import load_task
-
-Source = Literal["rationales", "answers", "written"]
 
 
 @dataclass(frozen=True)

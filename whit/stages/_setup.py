@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whit.core.answers import completion_text
@@ -80,6 +80,11 @@ def gold_documents(renderer: Renderer, examples: list[Example], *, with_rational
         if not examples:
             raise DataError('no training example has a rationale. Use source = "answers" or source = "own".')
     return [renderer.document(zero_shot(e), completion_text(e, with_rationale=with_rationale)) for e in examples]
+
+
+def open_ended(documents: list[Document]) -> list[Document]:
+    """The documents without supervision of the last token, which ends the turn."""
+    return [replace(d, spans=tuple((start, end - 1) for start, end in d.spans)) for d in documents]
 
 
 def steps_of(count: int, batch: int, epochs: float | None) -> int | None:

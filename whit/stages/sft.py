@@ -20,7 +20,7 @@ from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect
-from whit.stages._setup import Trainee, gold_documents, in_epochs, set_up, steps_of, train_and_save
+from whit.stages._setup import Trainee, gold_documents, in_epochs, open_ended, set_up, steps_of, train_and_save
 from whit.stages._task import load_task
 from whit.stages._terms import TermSpec, build_terms
 from whit.training.loop import Feed
@@ -34,6 +34,7 @@ def sft(
     run: Run,
     *,
     source: Source = "rationales",
+    end_of_turn: bool = True,
     epochs: Annotated[float, Field(gt=0)] | None = None,
     batch_documents: Annotated[int, Field(gt=0)] = 32,
     optim: Optim = Optim(),
@@ -50,6 +51,8 @@ def sft(
 
     source: "rationales" (the worked solution, then the answer), "answers" (the answer alone) or "own" (completions of the
         start model that the verifier accepts).
+    end_of_turn: whether the token that ends an answer is supervised; without it the model does not learn to stop, and
+        pre-flight refuses.
     epochs: stop after so many passes even if budget is left; None uses the whole budget.
     own_share: part of the budget that "own" spends on sampling `own_samples` completions of `own_prompts` prompts at once.
     Raises DataError when the split has no rationales, and RunError when "own" finds no accepted completion.
@@ -62,6 +65,8 @@ def sft(
         documents = _own_documents(trainee, run, train_split, own_share, own_samples, own_prompts, sampling)
     else:
         documents = gold_documents(trainee.renderer, train_split, with_rationale=source == "rationales")
+    if not end_of_turn:
+        documents = open_ended(documents)
     indices = in_epochs(len(documents), batch_documents, run.seed, "sft-order", epochs)
 
     def producer(step: int, progress: float) -> Feed | None:

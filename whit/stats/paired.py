@@ -5,11 +5,13 @@ Each difference has a standard error and Satterthwaite degrees of freedom from `
 Statistics of unequal degrees of freedom are put on the normal scale first, so that none of them sets the bound alone.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from scipy.special import ndtri
 
 from whit.core.errors import UsageError, did_you_mean
 from whit.core.seeds import key64
@@ -25,7 +27,7 @@ class Comparison:
     """Score of a minus score of b.
 
     difference: with an interval that holds at the same time as those of the whole family.
-    standard_error, df: of this difference alone.
+    standard_error, df: of this difference alone. seed_share: part of its variance that more seeds would divide.
     p_value: adjusted for the family; below 1 - level where the interval leaves out 0.
     """
 
@@ -35,6 +37,21 @@ class Comparison:
     standard_error: float
     df: float
     p_value: float
+    seed_share: float
+
+    def splitting(self, num_seeds: int, num_items: int, power: float = 0.8) -> tuple[int | None, int | None]:
+        """Seeds, and items, with which a difference of this size would leave zero out with chance `power`.
+
+        The other number stays as it is; None where no number is enough. The bound is that of this family.
+        """
+        size = abs(self.difference.estimate)
+        bound = (self.difference.high - self.difference.estimate) / self.standard_error
+        wanted = (size / (bound + float(ndtri(power)))) ** 2 / self.standard_error**2  # of today's variance
+        seeds, items = self.seed_share, 1 - self.seed_share
+        return (
+            max(num_seeds, math.ceil(num_seeds * seeds / (wanted - items))) if wanted > items else None,
+            max(num_items, math.ceil(num_items * items / (wanted - seeds))) if wanted > seeds else None,
+        )
 
 
 def compare(
@@ -98,6 +115,7 @@ def _compare(parts: Components, pairs: Sequence[tuple[str, str]], level: float) 
     errors_C = np.sqrt(np.maximum(parts.variances(contrasts_CP), least))
     df_C = parts.degrees_of_freedom(contrasts_CP)
     differences_C = contrasts_CP @ parts.means
+    shares_C = np.minimum(1.0, parts.seed_variances(contrasts_CP) / errors_C**2)
 
     drawn_BC, variances_BC = parts.redraw(contrasts_CP, NUM_DRAWS, np.random.default_rng(key64(0, "max_t")))
     largest_B = np.sort(_normal_scale(drawn_BC / np.sqrt(np.maximum(variances_BC, least)), df_C).max(1))
@@ -105,8 +123,10 @@ def _compare(parts: Components, pairs: Sequence[tuple[str, str]], level: float) 
     num_beyond_C = NUM_DRAWS - np.searchsorted(largest_B, _normal_scale(differences_C / errors_C, df_C))
     p_values_C = (1 + num_beyond_C) / (1 + NUM_DRAWS)
     return tuple(
-        Comparison(a, b, Interval(float(d), float(d - q * se), float(d + q * se)), float(se), float(df), float(p))
-        for (a, b), d, se, df, q, p in zip(pairs, differences_C, errors_C, df_C, quantiles_C, p_values_C)
+        Comparison(
+            a, b, Interval(float(d), float(d - q * se), float(d + q * se)), float(se), float(df), float(p), float(s)
+        )
+        for (a, b), d, se, df, q, p, s in zip(pairs, differences_C, errors_C, df_C, quantiles_C, p_values_C, shares_C)
     )
 
 

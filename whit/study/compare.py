@@ -14,9 +14,11 @@ from whit.core.errors import RunError
 from whit.core.files import read_record, read_rows
 from whit.core.types import Interval
 from whit.stats.intervals import seed_means
+from whit.stats.paired import compare as compare_pairs
 from whit.stats.paired import compare_to_reference
 from whit.stats.passk import majority_at_k
 from whit.study.study import Study
+from whit.study.verdict import Candidate, Verdict, decide
 
 REFERENCE = "zero_shot"
 
@@ -27,6 +29,7 @@ class Row:
 
     accuracy: mean over seeds, items and samples, under the frozen profile; difference: to the untrained model asked
     zero-shot, simultaneous over the rows; None for that model itself, and for trained rows while none has two seeds.
+    median: of the seeds' accuracies, for a mean that a collapsed seed drags.
     flops, seconds: of one run, mean over seeds; a shared prefix counts in full for every pipeline that uses it.
     """
 
@@ -42,6 +45,7 @@ class Row:
     flops: float
     seconds: float
     seeds: int
+    median: float
     outcomes: dict[str, int]
 
     @property
@@ -54,13 +58,15 @@ class Row:
 class Leaderboard:
     """Rows, best first; best: the trained row with the highest mean, None when nothing was trained.
 
-    failures: arms that could not be scored, with the reason.
+    failures: arms that could not be scored, with the reason. protocol: name and hash of how all of them were judged.
     """
 
     rows: tuple[Row, ...]
     failures: dict[str, str]
     best: str | None
     best_run: str | None
+    verdict: Verdict
+    protocol: str
     num_items: int
     num_samples: int
     complete: bool
@@ -69,18 +75,31 @@ class Leaderboard:
         return asdict(self)
 
 
-def compare(study: Study, directory: Path) -> Leaderboard:
-    """The leaderboard of what is finished. Raises RunError when not even the untrained model is scored."""
+def difference(study: Study, directory: Path, a: str, b: str) -> Interval:
+    """Pipeline a minus pipeline b, as a comparison that was named beforehand and is alone in its family."""
+    _, arms, runs = _records(study, directory)
+    groups, scores = _matrices(study, arms, runs)
+    return compare_pairs(scores, groups, [(a, b)], fixed=set(arms))[0].difference
+
+
+def _records(study: Study, directory: Path) -> tuple[dict[str, Any], dict[str, Any], dict[tuple[str, int], Any]]:
+    """What was recorded of the arms, of those that could be scored, and of the runs by pipeline and seed."""
     asked = _read(directory / "arms", study.arms)
     arms = {name: record for name, record in asked.items() if "score" in record}
     runs = {
-        (p.name, seed): record
-        for p in study.pipeline
-        for seed in range(study.seeds)
-        if (record := _read_one(directory / "runs" / f"{p.name}-seed{seed}" / "run.json")) is not None
+        (spec.name, seed): record
+        for spec, seed in study.runs()
+        if (record := _read_one(directory / "runs" / f"{spec.name}-seed{seed}" / "run.json")) is not None
     }
     if REFERENCE not in arms:
         raise RunError(f"{directory}: the untrained model is not scored yet, so there is nothing to compare with.")
+    return asked, arms, runs
+
+
+def compare(study: Study, directory: Path) -> Leaderboard:
+    """The leaderboard of what is finished. Raises RunError when not even the untrained model is scored."""
+    asked, arms, runs = _records(study, directory)
+    protocol = _one_protocol(directory, [*arms.values(), *runs.values()])
     groups, scores = _matrices(study, arms, runs)
     # Without a second seed of anything, how much a training varies is unknown: intervals then cover the items alone.
     has_seeds = any(len(rows) > 1 for rows in scores.values())
@@ -94,14 +113,31 @@ def compare(study: Study, directory: Path) -> Leaderboard:
         if own:
             rows.append(_run_row(spec.name, own, means[spec.name], differences.get(spec.name)))
     rows.sort(key=lambda row: -row.accuracy.estimate)
-    best = next((row.name for row in rows if row.is_trained), None)
+    controls = {spec.name for spec in study.pipeline if spec.control}
+    best = next((row.name for row in rows if row.is_trained and row.name not in controls), None)
     best_run = None
     if best is not None:
         finalists = {seed: r for (name, seed), r in runs.items() if name == best}
         best_run = f"{best}-seed{max(finalists, key=lambda seed: finalists[seed]['score']['accuracy'][0])}"
+    stages = {REFERENCE: 0} | {spec.name: len(spec.stage) for spec in study.pipeline if not spec.control}
     failures = {name: str(record["error"]) for name, record in asked.items() if "error" in record}
-    complete = len(asked) == len(study.arms) and len(runs) == len(study.pipeline) * study.seeds
-    return Leaderboard(tuple(rows), failures, best, best_run, len(groups), study.evaluate.samples, complete)
+    complete = len(asked) == len(study.arms) and len(runs) == len(study.runs())
+    candidates = {row.name: Candidate(row.flops, row.seconds, stages[row.name]) for row in rows if row.name in stages}
+    verdict = decide(scores, groups, candidates, REFERENCE)
+    return Leaderboard(
+        tuple(rows), failures, best, best_run, verdict, protocol, len(groups), study.evaluate.samples, complete
+    )
+
+
+def _one_protocol(directory: Path, records: list[Any]) -> str:
+    """Raises RunError when records were judged in different ways."""
+    found = sorted({str(record.get("protocol", "")) for record in records})
+    if len(found) > 1:
+        raise RunError(
+            f"{directory}: its runs were judged by different protocols ({', '.join(name or 'none' for name in found)}), so "
+            "they cannot be compared. Run the study again: what still stands is kept."
+        )
+    return found[0]
 
 
 def _matrices(
@@ -112,14 +148,17 @@ def _matrices(
     scores: dict[str, np.ndarray] = {}
     for name, record in arms.items():
         by_item = _by_item(Path(record["score_path"]), majority=8 if name == "majority@8" else None)
+        if name != "majority@8":
+            _check_record(name, record, by_item)
         items = items or {key: group for key, (group, _) in by_item.items()}
         scores[name] = _aligned(by_item, items, name)[None]
     for spec in study.pipeline:
-        rows = [
-            _aligned(_by_item(Path(record["score_path"])), items, f"{name}-seed{seed}")
-            for (name, seed), record in runs.items()
-            if name == spec.name
-        ]
+        rows = []
+        for (name, seed), record in runs.items():
+            if name == spec.name:
+                by_item = _by_item(Path(record["score_path"]))
+                _check_record(f"{name}-seed{seed}", record, by_item)
+                rows.append(_aligned(by_item, items, f"{name}-seed{seed}"))
         if rows:
             scores[spec.name] = np.stack(rows)
     return list(items.values()), scores
@@ -136,6 +175,16 @@ def _by_item(path: Path, majority: int | None = None) -> dict[str, tuple[str, fl
     return {k: (g, sum(c for _, c in v) / len(v)) for k, (g, v) in votes.items()}
 
 
+def _check_record(name: str, record: dict[str, Any], by_item: dict[str, tuple[str, float]]) -> None:
+    """Raises RunError when a record and the completions behind it tell different stories."""
+    told, found = record["score"]["accuracy"][0], sum(score for _, score in by_item.values()) / len(by_item)
+    if abs(told - found) > 1e-6:
+        raise RunError(
+            f"{name}: its record says {100 * told:.2f} % and its completions {100 * found:.2f} %: one of them was changed. "
+            "Delete the record and run the study again."
+        )
+
+
 def _aligned(by_item: dict[str, tuple[str, float]], items: dict[str, str], name: str) -> np.ndarray:
     if by_item.keys() != items.keys():
         missing = len(items.keys() - by_item.keys())
@@ -147,7 +196,7 @@ def _aligned(by_item: dict[str, tuple[str, float]], items: dict[str, str], name:
 
 def _arm_row(name: str, record: dict[str, Any], accuracy: Interval, difference: Interval | None) -> Row:
     return Row(name=name, is_trained=False, accuracy=accuracy, difference=difference, flops=0.0, seconds=0.0, seeds=1,
-               outcomes={}, **_shown([record["score"]]))  # fmt: skip
+               median=accuracy.estimate, outcomes={}, **_shown([record["score"]]))  # fmt: skip
 
 
 def _run_row(name: str, records: list[dict[str, Any]], accuracy: Interval, difference: Interval | None) -> Row:
@@ -156,6 +205,7 @@ def _run_row(name: str, records: list[dict[str, Any]], accuracy: Interval, diffe
     seconds = [sum(stage["seconds"] for stage in record["stages"]) for record in records]
     return Row(name=name, is_trained=True, accuracy=accuracy, difference=difference, flops=float(np.mean(costs)),
                seconds=float(np.mean(seconds)), seeds=len(records),
+               median=float(np.median([record["score"]["accuracy"][0] for record in records])),
                outcomes={outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))},
                **_shown([record["score"] for record in records]))  # fmt: skip
 

@@ -34,21 +34,20 @@ def plan_jobs(study: Study) -> list[Job]:
     """Arms first (a first row soon), then seed by seed, so that an interrupted study has whole seeds."""
     jobs = [Job(f"arm-{arm}", "arm", arm) for arm in study.arms]
     owners: dict[str, str] = {}
-    for seed in range(study.seeds):
-        for spec in study.pipeline:
-            before: tuple[str, ...] = ()
-            recipe = study.recipe(spec.name, seed)
-            for depth in range(1, len(spec.stage)):
-                key = json.dumps(
-                    [seed, recipe.shares[:depth], [to_plain(dict(s)) for s in spec.stage[:depth]]], sort_keys=True
-                )
-                if key not in owners:
-                    owners[key] = f"prefix-{spec.name}-{depth}-{seed}"
-                    jobs.append(Job(owners[key], "prefix", spec.name, seed, depth, before))
-                before = (owners[key],)
-            own = json.dumps([seed, recipe.shares, [to_plain(dict(s)) for s in spec.stage]], sort_keys=True)
-            jobs.append(Job(f"run-{spec.name}-{seed}", "run", spec.name, seed, len(spec.stage), before))
-            owners.setdefault(own, f"run-{spec.name}-{seed}")
+    for spec, seed in study.runs():
+        before: tuple[str, ...] = ()
+        recipe = study.recipe(spec.name, seed)
+        for depth in range(1, len(spec.stage)):
+            key = json.dumps(
+                [seed, recipe.shares[:depth], [to_plain(dict(s)) for s in spec.stage[:depth]]], sort_keys=True
+            )
+            if key not in owners:
+                owners[key] = f"prefix-{spec.name}-{depth}-{seed}"
+                jobs.append(Job(owners[key], "prefix", spec.name, seed, depth, before))
+            before = (owners[key],)
+        own = json.dumps([seed, recipe.shares, [to_plain(dict(s)) for s in spec.stage]], sort_keys=True)
+        jobs.append(Job(f"run-{spec.name}-{seed}", "run", spec.name, seed, len(spec.stage), before))
+        owners.setdefault(own, f"run-{spec.name}-{seed}")
     return jobs
 
 

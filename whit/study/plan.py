@@ -8,6 +8,7 @@ from whit.recipes.machine import Rates, flops_in, model_shape, peak_rate, scorin
 from whit.recipes.recipe import Recipe
 from whit.study.grid import dearest_start, estimate, smallest_budgets, unique_flops
 from whit.study.jobs import plan_jobs
+from whit.study.planner import detectable
 from whit.study.resources import choose_workers, run_memory
 from whit.study.study import Study
 
@@ -63,7 +64,7 @@ def describe_study(study: Study) -> dict[str, Any]:
     name, needs = dearest_start(study, shape, rates)
     notes += [_too_small(study.flops, needs, f"'{name}'")] if study.flops < needs else []
     return {
-        "stages": stages, "notes": [*notes, *study.notes], "flops": cost.flops, "seconds": cost.seconds,
+        "stages": stages, "notes": [*notes, detectable(study), *study.notes], "flops": cost.flops, "seconds": cost.seconds,
         "scoring_seconds": cost.evaluate_seconds / workers, "memory_bytes": cost.memory_bytes,
     }  # fmt: skip
 

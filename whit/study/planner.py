@@ -9,6 +9,7 @@ from typing import Any
 from whit.core.errors import BudgetError
 from whit.recipes.machine import Rates, measure_rates, model_shape, task_facts
 from whit.recipes.pipeline import Site
+from whit.stats.power import smallest_detectable_difference
 from whit.study.grid import Estimate, choose_pipelines, dearest_start, estimate, fit_to_hours, with_batches
 from whit.study.resources import choose_workers
 from whit.study.study import Study
@@ -78,7 +79,20 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
         f"{FEW_ITEMS} hardly any difference between trainings can be seen; give more rows."
     ]  # fmt: skip
     speed = f"one worker trains at {rates.train / 1e9:.0f} and samples at {rates.sample / 1e9:.0f} GFLOP/s here"
-    return Planned(study, cost, rates, chosen, (found, *small, *facts.notes, speed, *left_out))
+    return Planned(study, cost, rates, chosen, (found, *small, detectable(study), *facts.notes, speed, *left_out))
+
+
+def detectable(study: Study) -> str:
+    """The smallest difference that the study would find, in words, with typical spreads of items and seeds."""
+    items = study.evaluate.items or MAX_ITEMS
+    num_pairs = len(study.pipeline) * (len(study.pipeline) + 1) // 2  # the untrained model stands among them
+    least = smallest_detectable_difference(
+        items, study.seeds, num_samples=study.evaluate.samples, level=1 - 0.05 / max(1, num_pairs)
+    )
+    return (
+        f"with {study.seeds} seeds and {items:,} items, a difference of {100 * least:.0f} points between two of them is "
+        "found with a chance of 80 %"
+    )
 
 
 def _completion_limit(gold_tokens: int, has_rationales: bool, has_short_answers: bool) -> int:

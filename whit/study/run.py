@@ -11,7 +11,8 @@ from whit.core.files import read_record
 from whit.core.rundir import write_beside
 from whit.core.types import Interval
 from whit.recipes.export import export_model
-from whit.recipes.pipeline import fingerprint
+from whit.recipes.pipeline import Site, fingerprint
+from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
 from whit.study.compare import Leaderboard, compare
 from whit.study.executors.local import Watch, run_jobs
@@ -43,6 +44,8 @@ def run_study(
         for job in jobs:
             if job.kind == "run":  # made with other settings, or damaged: it must not stand in the new leaderboard
                 (run_directory(directory, job.name, job.seed) / "run.json").unlink(missing_ok=True)
+        for name in {job.name: None for job in jobs if job.kind != "arm"}:
+            require(study.recipe(name, 0), Site(root, device=device))  # here, so that no worker starts in vain
         known = {job.id for job in jobs}
         jobs = [Job(j.id, j.kind, j.name, j.seed, j.depth, tuple(a for a in j.after if a in known)) for j in jobs]
         threads = max(1, (os.cpu_count() or 1) // workers)

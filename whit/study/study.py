@@ -14,9 +14,15 @@ Arm = Literal["zero_shot", "few_shot", "majority@8"]
 
 
 class PipelineSpec(Frozen):
-    """One pipeline of a study: a name and its stages."""
+    """One pipeline of a study: a name and its stages.
+
+    control: it stands in the table to test the instrument, and is no candidate.
+    first_seed: with another one, a twin of a pipeline is a fresh draw of it.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    control: bool = False
+    first_seed: int = Field(0, ge=0)
     stage: tuple[StageSpec, ...] = Field(min_length=1)
 
 
@@ -38,6 +44,7 @@ class Study(Frozen):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     max_new_tokens: int = Field(256, gt=0)
     evaluate: EvaluateSpec = EvaluateSpec()
+    ignore_checks: tuple[str, ...] = ()
     arms: tuple[Arm, ...] = ("zero_shot", "few_shot", "majority@8")
     notes: tuple[str, ...] = ()
     pipeline: tuple[PipelineSpec, ...] = Field(min_length=1)
@@ -64,6 +71,10 @@ class Study(Frozen):
                 raise RecipeError(f"pipeline '{spec.name}': {error}") from None
         return study
 
+    def runs(self) -> list[tuple[PipelineSpec, int]]:
+        """Every pipeline with each of its seeds, seed by seed, so that an interrupted study has whole seeds."""
+        return [(spec, spec.first_seed + number) for number in range(self.seeds) for spec in self.pipeline]
+
     def recipe(self, pipeline: str, seed: int) -> Recipe:
         """The recipe of one run."""
         spec = next(spec for spec in self.pipeline if spec.name == pipeline)
@@ -77,5 +88,5 @@ class Study(Frozen):
         return {
             "model": self.model, "teacher": self.teacher, "task": self.task, "template": self.template,
             "dtype": self.dtype, "max_new_tokens": self.max_new_tokens, "budget": {"flops": self.flops},
-            "evaluate": self.evaluate,
+            "evaluate": self.evaluate, "ignore_checks": self.ignore_checks,
         }  # fmt: skip

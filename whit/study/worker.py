@@ -15,7 +15,7 @@ from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.recipes.execute import execute
 from whit.recipes.pipeline import Site, fingerprint, run_pipeline, start_artifact
-from whit.recipes.scoring import score
+from whit.recipes.scoring import protocol, score, score_elsewhere
 from whit.study.compare import REFERENCE
 from whit.study.jobs import run_directory
 from whit.study.study import Study
@@ -38,7 +38,7 @@ def _arm(arm: str, study: Study, directory: Path, site: Site) -> dict[str, Any]:
     start = start_artifact(recipe)
     assert start is not None
     samples = max(8, study.evaluate.samples) if arm == "majority@8" else study.evaluate.samples
-    record = {"name": arm, "fingerprint": fingerprint(recipe)}
+    record = {"name": arm, "fingerprint": fingerprint(recipe), "protocol": protocol(recipe)}
     file = directory / "arms" / f"{arm}.json"
     try:
         scored = score(start, recipe, site, samples=samples, way="few_shot" if arm == "few_shot" else "zero_shot")
@@ -48,7 +48,9 @@ def _arm(arm: str, study: Study, directory: Path, site: Site) -> dict[str, Any]:
         if arm != REFERENCE:  # such as four examples and a prompt that are longer than the context: not to be retried
             write_beside(file, json.dumps({**record, "error": str(error)}, indent=1))
         raise
-    told = {"score": scored.summary, "score_path": scored.path, "evaluation": scored.ledger}
+    told: dict[str, Any] = {"score": scored.summary, "score_path": scored.path, "evaluation": scored.ledger}
+    if arm == REFERENCE:
+        told["elsewhere"] = score_elsewhere(start, recipe, site)
     write_beside(file, json.dumps({**record, **told}, indent=1))
     return {"outcome": "finished", "accuracy": scored.summary["majority@8" if arm == "majority@8" else "accuracy"]}
 

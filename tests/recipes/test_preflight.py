@@ -1,0 +1,70 @@
+"""Pre-flight: what a recipe is checked for before its first step, once for the same content."""
+
+import pytest
+
+from whit.core.errors import PartError, PreflightError
+from whit.core.parts import names
+from whit.recipes.execute import execute
+from whit.recipes.pipeline import Site
+from whit.recipes.preflight import preflight
+from whit.recipes.recipe import Recipe
+
+
+@pytest.fixture
+def recipe(tiny_model, sums):
+    def recipe(stage="sft", model=tiny_model, **more):
+        return Recipe.make({
+            "name": "r", "model": str(model), "task": str(sums), "dtype": "float32", "max_new_tokens": 32,
+            "budget": {"flops": 5e8}, "evaluate": {"items": 2, "samples": 1}, **more,
+            "stage": [{"kind": stage, **more.pop("settings", {})}] if isinstance(stage, str) else stage,
+        })  # fmt: skip
+
+    return recipe
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path / "runs")
+
+
+def test_checks_that_have_nothing_to_look_at_are_left_out(recipe, site, tiny_model):
+    def run(*given, **more):
+        return {checked.check for checked in preflight(recipe(*given, **more), site)}
+
+    everything = set(names("check"))
+    assert run("sft") == everything - {"logprobs", "signal", "vocabulary"}
+    assert run("rl") == everything - {"vocabulary"}
+    assert run("kd", teacher=str(tiny_model)) == everything - {"logprobs", "signal"}
+
+
+def test_what_was_found_is_found_again_until_something_that_it_looked_at_changes(recipe, site):
+    first = preflight(recipe(), site)
+    assert not any(checked.is_found for checked in first)
+    again = preflight(recipe(seed=3, budget={"flops": 2e8}), site)
+    assert all(checked.is_found for checked in again)
+    assert [c.message for c in again] == [c.message for c in first]
+    longer = {checked.check: checked.is_found for checked in preflight(recipe(max_new_tokens=40), site)}
+    assert [check for check, is_found in longer.items() if not is_found] == ["truncation"]
+
+
+def test_a_failed_check_stops_a_run_before_its_first_step(recipe, site, tmp_path):
+    masked = recipe([{"kind": "sft", "end_of_turn": False}])
+    with pytest.raises(
+        PreflightError, match=r"check 'stop_tokens' failed: .* a model that never sees it supervised never"
+    ):
+        execute(masked, site, tmp_path / "run")
+    assert not (tmp_path / "run").exists() and not site.store.all()
+
+
+def test_unless_the_recipe_ignores_it(recipe, site, tmp_path):
+    masked = recipe([{"kind": "sft", "end_of_turn": False}], ignore_checks=["stop_tokens"])
+    assert execute(masked, site, tmp_path / "run")["outcome"] == "finished"
+
+
+def test_a_check_to_ignore_that_is_not_there(recipe, site, tmp_path):
+    with pytest.raises(PartError, match=r"no check is called 'stop_token'\. Did you mean 'stop_tokens'"):
+        execute(recipe(ignore_checks=["stop_token"]), site, tmp_path / "run")
+
+
+def test_a_model_made_from_nothing_has_nothing_to_check(site):
+    assert preflight(Recipe.make({"name": "r", "task": "word_problems", "stage": [{"kind": "pretrain"}]}), site) == []

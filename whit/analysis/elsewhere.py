@@ -1,0 +1,98 @@
+"""What a training did off its task: plain text and instruction following, on a small fixed panel.
+
+Too small to rank models by: it is there to show that a training has cost something elsewhere. The instructions are of the
+kind of arXiv:2311.07911, which a program can check; the texts and the instructions were written for whit.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from whit.core.types import Message
+from whit.data.batch import Document, collate
+from whit.data.render import Renderer
+from whit.generation.engine import Engine
+from whit.generation.sampler import Sampling
+from whit.models.load import Policy, load_policy
+from whit.stats.intervals import clustered_mean
+from whit.training.signals import score
+
+PANEL = Path(__file__).parents[1] / "assets" / "panel.json"
+MAX_NEW_TOKENS = 96
+
+
+def elsewhere(path: Path, *, dtype: str, device: str, template: str | None) -> dict[str, Any]:
+    """Of the model in `path`: bits_per_byte of plain text, which is the same unit for every tokenizer; instructions, the
+    share followed, greedy, as [estimate, low, high]; and the answers.
+    """
+    policy = load_policy(path, dtype=dtype, device=device)
+    limit = policy.decoder.config.max_length
+    renderer = Renderer(policy.tokenizer, max_length=limit, more_stops=policy.stop_ids, template=template)
+    panel = json.loads(PANEL.read_text())
+    asked = panel["instructions"]
+    engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)
+    prompts = [renderer.prompt([Message("user", row["prompt"])]) for row in asked]
+    written = engine.generate(prompts, Sampling(temperature=0.0, max_new_tokens=MAX_NEW_TOKENS))
+    answers = [renderer.decode(group[0].ids) for group in written]
+    followed = [follows(answer, row) for answer, row in zip(answers, asked, strict=True)]
+    share = clustered_mean([float(is_right) for is_right in followed], list(range(len(asked))))
+    return {
+        "bits_per_byte": bits_per_byte(policy, panel["text"]),
+        "instructions": [share.estimate, share.low, share.high],
+        "answers": [
+            {"prompt": row["prompt"], "text": answer, "followed": is_right}
+            for row, answer, is_right in zip(asked, answers, followed, strict=True)
+        ],
+    }
+
+
+def bits_per_byte(policy: Policy, texts: list[str]) -> float:
+    """Minus the log2-probability of the texts, each alone, over their bytes; a text's first token is given."""
+    device = next(policy.decoder.parameters()).device
+    nats, size = 0.0, 0
+    for text in texts:
+        ids = policy.tokenizer(text, add_special_tokens=False)["input_ids"][: policy.decoder.config.max_length]
+        if len(ids) < 2:
+            continue
+        logprobs, _ = score(policy.decoder, collate([Document(ids, spans=((1, len(ids)),))], device))
+        nats -= float(logprobs.to(torch.float64).sum())
+        size += len(policy.tokenizer.decode(ids[1:]).encode())
+    return nats / math.log(2) / max(1, size)
+
+
+def follows(answer: str, row: Mapping[str, Any]) -> bool:
+    """Whether an answer does what an instruction of the panel asks for; an empty one does nothing."""
+    return bool(answer.strip()) and CHECKS[row["check"]](answer.strip(), row)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text)
+
+
+def _json(text: str, row: Mapping[str, Any]) -> bool:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and value.keys() == set(row["keys"])
+
+
+CHECKS: dict[str, Callable[[str, Mapping[str, Any]], bool]] = {
+    "upper": lambda text, _: text.upper() == text and any(c.isalpha() for c in text),
+    "lower": lambda text, _: text.lower() == text and any(c.isalpha() for c in text),
+    "without": lambda text, row: row["value"] not in text,
+    "without_word": lambda text, row: row["value"] not in (word.lower() for word in _words(text)),
+    "starts": lambda text, row: [w.lower() for w in _words(text)[:1]] == [row["value"]],
+    "ends": lambda text, row: text.lower().endswith(row["value"]),
+    "words": lambda text, row: row["least"] <= len(_words(text)) <= row["most"],
+    "lines": lambda text, row: len([line for line in text.splitlines() if line.strip()]) == row["value"],
+    "bullets": lambda text, row: len(re.findall(r"^\* \S", text, re.MULTILINE)) == row["value"],
+    "quoted": lambda text, _: len(text) > 2 and text[0] == text[-1] == '"' and '"' not in text[1:-1],
+    "json": _json,
+    "times": lambda text, row: [word.lower() for word in _words(text)].count(row["value"]) >= row["least"],
+}

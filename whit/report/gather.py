@@ -1,0 +1,191 @@
+"""Everything that a report shows, read from a study's directory and from nothing else."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from whit.core.errors import RunError
+from whit.core.files import made_beside, read_record, read_rows
+from whit.core.settings import read_toml
+
+MAX_POINTS = 120  # of a curve
+MAX_ITEMS = 400  # whose completions are shown
+MAX_CHARACTERS = 4000  # of a completion
+CURVES = (
+    "cross_entropy",
+    "forward_kl",
+    "reward",
+    "accuracy",
+    "entropy",
+    "completion_tokens",
+    "truncated",
+    "equal_groups",
+)
+ONE_VOICE = 0.75  # share of a run's samples of an item that give its answer
+AGREED = 2 / 3  # share of the runs that give one and the same answer other than gold
+
+Json = dict[str, Any]
+
+
+def gather(directory: Path) -> Json:
+    """What the page is made of. Raises RunError for a directory that holds no study that was compared."""
+    if not (directory / "leaderboard.json").exists():
+        raise RunError(f"{directory} holds no leaderboard.json: give the directory of a study that has run.")
+    study, board = read_toml(directory / "study.toml"), read_record(directory / "leaderboard.json")
+    if "verdict" not in board or "protocol" not in board:
+        raise RunError(f"{directory} was written by an older whit: run its study again, then report.")
+    runs = {path.parent.name: read_record(path) for path in sorted(directory.glob("runs/*/run.json"))}
+    arms = {path.stem: read_record(path) for path in sorted(directory.glob("arms/*.json"))}
+    scored = {name: record for name, record in {**arms, **runs}.items() if record.get("score")}
+    completions = {name: _completions(directory, record) for name, record in scored.items()}
+    trained = {name: rows for name, rows in completions.items() if name in runs}
+    return {
+        "study": study, "board": board,
+        "runs": [_run(name, record) for name, record in runs.items()],
+        "curves": [_curves(directory, name, record) for name, record in runs.items()],
+        "costs": _costs(runs),
+        "recipes": {
+            name: (directory / "runs" / name / "recipe.toml").read_text()
+            for name in _first_seeds(runs)
+            if (directory / "runs" / name / "recipe.toml").exists()
+        },
+        "suspicious": _suspicious(trained),
+        "elsewhere": _elsewhere({**arms, **runs}),
+        "items": _items(completions),
+    }  # fmt: skip
+
+
+def pipeline_of(run: str) -> str:
+    """The pipeline of a run's name: "sft-rl" of "sft-rl-seed0"."""
+    return run.rpartition("-seed")[0] or run
+
+
+def _run(name: str, record: Mapping[str, Any]) -> Json:
+    score = record["score"] or {}
+    return {
+        "name": name, "pipeline": pipeline_of(name), "seed": record["seed"], "outcome": record["outcome"],
+        "error": record["error"], "accuracy": score.get("accuracy"),
+    }  # fmt: skip
+
+
+def _first_seeds(runs: Mapping[str, Any]) -> list[str]:
+    first: dict[str, str] = {}
+    for name in runs:
+        first.setdefault(pipeline_of(name), name)
+    return list(first.values())
+
+
+def _curves(directory: Path, name: str, record: Mapping[str, Any]) -> Json:
+    stages = []
+    for stage in record["stages"]:
+        place = made_beside(directory / "study.toml", stage["path"])
+        file = place / "metrics.jsonl" if place else None
+        rows = read_rows(file) if file and file.exists() else []
+        stages.append(
+            {"kind": stage["kind"], "curves": {key: _points(rows, key) for key in CURVES if _points(rows, key)}}
+        )
+    return {"name": name, "pipeline": pipeline_of(name), "seed": record["seed"], "stages": stages}
+
+
+def _points(rows: list[Json], key: str) -> list[tuple[float, float]]:
+    """(progress, value), thinned by means over neighbours."""
+    values = [(float(row["progress"]), float(row[key])) for row in rows if isinstance(row.get(key), int | float)]
+    width = -(-len(values) // MAX_POINTS) or 1
+    cut = [values[start : start + width] for start in range(0, len(values), width)]
+    return [
+        (round(sum(x for x, _ in part) / len(part), 4), round(sum(y for _, y in part) / len(part), 5)) for part in cut
+    ]
+
+
+def _costs(runs: Mapping[str, Any]) -> list[Json]:
+    """Of one run of each pipeline, by purpose, the mean over seeds."""
+    totals: dict[str, dict[str, Counter[str]]] = {}
+    for name, record in runs.items():
+        accounts = [stage["accounts"] for stage in record["stages"]]
+        if record.get("evaluation"):
+            accounts.append(record["evaluation"]["accounts"])
+        purposes = totals.setdefault(pipeline_of(name), {})
+        for account in accounts:
+            for purpose, spent in account.items():
+                purposes.setdefault(purpose, Counter()).update(spent)
+    count = Counter(pipeline_of(name) for name in runs)
+    return [
+        {
+            "pipeline": pipeline,
+            "purposes": {
+                purpose: {key: value / count[pipeline] for key, value in spent.items()}
+                for purpose, spent in purposes.items()
+            },
+        }
+        for pipeline, purposes in totals.items()
+    ]
+
+
+def _elsewhere(records: Mapping[str, Any]) -> list[Json]:
+    """Of each pipeline, and of the untrained model, the mean over seeds."""
+    found: dict[str, list[Json]] = {}
+    for name, record in records.items():
+        if record.get("elsewhere"):
+            found.setdefault(pipeline_of(name), []).append(record["elsewhere"])
+    return [
+        {
+            "name": name,
+            "bits_per_byte": sum(row["bits_per_byte"] for row in rows) / len(rows),
+            "instructions": sum(row["instructions"][0] for row in rows) / len(rows),
+            "of": len(rows[0]["answers"]),
+        }
+        for name, rows in found.items()
+    ]
+
+
+def _completions(directory: Path, record: Mapping[str, Any]) -> list[Json]:
+    place = made_beside(directory / "study.toml", record["score_path"])
+    file = place / "completions.jsonl" if place else None
+    return read_rows(file) if file and file.exists() else []
+
+
+def _suspicious(trained: Mapping[str, list[Json]]) -> list[Json]:
+    """Items on which most runs give one and the same answer, and it is not gold: the gold may be wrong."""
+    votes: dict[str, Counter[str]] = {}
+    about: dict[str, Json] = {}
+    for rows in trained.values():
+        answers: dict[str, Counter[str]] = {}
+        for row in rows:
+            about.setdefault(row["id"], row)
+            if row["answer"] is not None:
+                answers.setdefault(row["id"], Counter())[_marked(row)] += 1
+        for item, counted in answers.items():
+            answer, count = counted.most_common(1)[0]
+            if count >= ONE_VOICE * counted.total():
+                votes.setdefault(item, Counter())[answer] += 1
+    found = []
+    for item, counted in votes.items():
+        answer, count = counted.most_common(1)[0]
+        if answer.startswith("wrong:") and count >= AGREED * len(trained) and len(trained) > 1:
+            row = about[item]
+            found.append({
+                "id": item, "prompt": row["prompt"], "gold": row["gold"], "answer": answer.removeprefix("wrong:"),
+                "runs": count, "of": len(trained),
+            })  # fmt: skip
+    return sorted(found, key=lambda row: -row["runs"])
+
+
+def _marked(row: Mapping[str, Any]) -> str:
+    return f"{'right' if row['correct'] else 'wrong'}:{row['answer']}"
+
+
+def _items(completions: Mapping[str, list[Json]]) -> list[Json]:
+    """Prompts with one completion of each run: the greedy one where there is one."""
+    items: dict[str, Json] = {}
+    for name, rows in completions.items():
+        for row in rows:
+            item = items.setdefault(
+                row["id"], {"id": row["id"], "prompt": row["prompt"], "gold": row["gold"], "by": {}}
+            )
+            if row["greedy"] or name not in item["by"]:
+                item["by"][name] = {
+                    "text": row["completion"][:MAX_CHARACTERS], "correct": row["correct"], "strict": row["strict"],
+                    "answer": row["answer"], "truncated": row["truncated"], "tokens": row["num_tokens"],
+                }  # fmt: skip
+    return list(items.values())[:MAX_ITEMS]

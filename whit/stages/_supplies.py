@@ -1,0 +1,117 @@
+"""What pre-flight checks look at, made from a recipe's first stage when a check first asks for it."""
+
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal
+
+from whit.core.ledger import Ledger
+from whit.core.parts import bind
+from whit.core.types import Artifact, Example, Group
+from whit.data.batch import Document
+from whit.data.render import Renderer
+from whit.generation.engine import Engine
+from whit.generation.sampler import Sampling
+from whit.models.load import Policy, load_policy, resolve_model
+from whit.prompting.zero_shot import zero_shot
+from whit.rollouts.collect import Reward, collect
+from whit.stages._defaults import LEARNING_RATES, peak_lr
+from whit.stages._setup import gold_documents, open_ended
+from whit.stages._task import load_task
+from whit.training.optim import Optim
+
+Source = Literal["rationales", "answers", "written"]
+"""Completions that a stage trains on: the data's worked solutions, its bare answers, or what a model writes."""
+NUM_EXAMPLES = 500
+NUM_DOCUMENTS = 64
+NUM_PROMPTS, NUM_SAMPLES, ROUND = 64, 8, 8
+SAMPLING_SECONDS = 30.0  # after so long no further round of prompts is sampled: the interval says what that costs
+
+
+class Supplies:
+    """The supplies of `preflight._types.SUPPLIES`, as attributes; None for what this stage has not.
+
+    stage: the first stage of a resolved recipe. dtype: of the run; "policy" is float32 whatever it is.
+    """
+
+    def __init__(
+        self, start: Artifact, task: Any, stage: Mapping[str, Any], *, teacher: str | None, dtype: str, device: str,
+        template: str | None, max_new_tokens: int,
+    ):  # fmt: skip
+        self.start, self.task, self.stage = start, task, stage
+        self.dtype, self.device, self.template, self.max_new_tokens = dtype, device, template, max_new_tokens
+        self._teacher = teacher
+
+    @cached_property
+    def policy(self) -> Policy:
+        return load_policy(self.start.path, dtype="float32", device=self.device)
+
+    @cached_property
+    def working(self) -> Policy:
+        if self.dtype == "float32":
+            return self.policy
+        return load_policy(self.start.path, dtype=self.dtype, device=self.device)
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        policy = self.policy
+        limit = policy.decoder.config.max_length
+        return Renderer(policy.tokenizer, max_length=limit, more_stops=policy.stop_ids, template=self.template)
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        return load_task(self.task).take("train", NUM_EXAMPLES)
+
+    @cached_property
+    def documents(self) -> list[Document]:
+        """What a model will write is not there yet: gold stands for it."""
+        has_rationales = any(example.rationale for example in self.examples)
+        with_rationale = has_rationales and source_of(self.stage, has_rationales=has_rationales) != "answers"
+        documents = gold_documents(self.renderer, self.examples[:NUM_DOCUMENTS], with_rationale=with_rationale)
+        return documents if self.stage.get("end_of_turn", True) else open_ended(documents)
+
+    @cached_property
+    def groups(self) -> list[Group] | None:
+        """Only of a stage that samples from the start model: what comes before would change what is sampled."""
+        if self.stage["kind"] != "rl" and self.stage.get("source") != "own":
+            return None
+        reward = self.stage.get("reward", "accuracy")
+        settings = {"name": reward} if isinstance(reward, str) else dict(reward)
+        score: Reward = bind("reward", str(settings.pop("name")), settings, "reward")
+        engine = Engine(self.working.decoder, self.renderer.stop_ids, decode=self.renderer.decode)
+        sampling = Sampling(max_new_tokens=self.max_new_tokens)
+        groups: list[Group] = []
+        started = time.monotonic()
+        while len(groups) < NUM_PROMPTS and (not groups or time.monotonic() - started < SAMPLING_SECONDS):
+            chosen = self.examples[len(groups) : min(NUM_PROMPTS, len(groups) + ROUND)]
+            if not chosen:
+                break
+            groups += collect(
+                engine, self.renderer, chosen, zero_shot, score, num_samples=NUM_SAMPLES, sampling=sampling, seed=0,
+                ledger=Ledger(),
+            )  # fmt: skip
+        return groups
+
+    @cached_property
+    def teacher(self) -> Policy | None:
+        """Only where its probabilities are compared with the student's."""
+        asks = any("kl" in str(term.get("objective", "")) for term in self.stage.get("terms", ()))
+        if not self._teacher or self.stage["kind"] != "kd" or not asks:
+            return None
+        return load_policy(resolve_model(self._teacher), dtype="float32", device=self.device)
+
+    @cached_property
+    def lr(self) -> float:
+        optim = Optim.model_validate(self.stage.get("optim", {}))
+        kind = self.stage["kind"] if (self.stage["kind"], "full") in LEARNING_RATES else "sft"
+        return peak_lr(optim, kind, self.policy.decoder.config.shape, is_lora=bool(self.stage.get("lora")))
+
+
+def source_of(stage: Mapping[str, Any], *, has_rationales: bool) -> Source:
+    """Where the completions come from that a resolved stage trains on."""
+    if stage["kind"] == "kd":
+        text = stage.get("text") or ("given" if has_rationales else "teacher")
+        return "written" if text == "teacher" or stage["on_policy"] == 1 else "rationales"
+    if stage["kind"] == "rl" or stage.get("source") == "own":
+        return "written"
+    return "answers" if stage.get("source") == "answers" else "rationales"
