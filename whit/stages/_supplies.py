@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
 from whit.models.load import Policy, load_policy, resolve_model
 from whit.prompting.zero_shot import zero_shot
+from whit.rewards.accuracy import accuracy
 from whit.rollouts.collect import Reward, collect
 from whit.stages._defaults import LEARNING_RATES, peak_lr
 from whit.stages._setup import gold_documents, open_ended
@@ -24,8 +26,9 @@ Source = Literal["rationales", "answers", "written"]
 """Completions that a stage trains on: the data's worked solutions, its bare answers, or what a model writes."""
 NUM_EXAMPLES = 500
 NUM_DOCUMENTS = 64
-NUM_PROMPTS, NUM_SAMPLES, ROUND = 64, 8, 8
-SAMPLING_SECONDS = 30.0  # after so long no further round of prompts is sampled: the interval says what that costs
+NUM_PROMPTS, NUM_SAMPLES = 64, 8
+SAMPLING_SECONDS = 40.0  # no round of prompts is begun that may end later: the interval says what that costs
+_groups: dict[tuple[object, ...], list[Group]] = {}  # of the last model and task
 
 
 class Supplies:
@@ -78,19 +81,32 @@ class Supplies:
         reward = self.stage.get("reward", "accuracy")
         settings = {"name": reward} if isinstance(reward, str) else dict(reward)
         score: Reward = bind("reward", str(settings.pop("name")), settings, "reward")
-        engine = Engine(self.working.decoder, self.renderer.stop_ids, decode=self.renderer.decode)
-        sampling = Sampling(max_new_tokens=self.max_new_tokens)
-        groups: list[Group] = []
-        started = time.monotonic()
-        while len(groups) < NUM_PROMPTS and (not groups or time.monotonic() - started < SAMPLING_SECONDS):
-            chosen = self.examples[len(groups) : min(NUM_PROMPTS, len(groups) + ROUND)]
-            if not chosen:
-                break
-            groups += collect(
-                engine, self.renderer, chosen, zero_shot, score, num_samples=NUM_SAMPLES, sampling=sampling, seed=0,
-                ledger=Ledger(),
-            )  # fmt: skip
-        return groups
+        return [
+            replace(group, rollouts=tuple(replace(r, reward=score(r.verdict, r.text)) for r in group.rollouts))
+            for group in self._sampled()
+        ]
+
+    def _sampled(self) -> list[Group]:
+        """Completions, judged; pipelines that differ in their reward look at the same ones."""
+        key = (self.start.key, repr(self.task), self.template, self.dtype, self.device, self.max_new_tokens)
+        if key not in _groups:
+            engine = Engine(self.working.decoder, self.renderer.stop_ids, decode=self.renderer.decode, max_rows=128)
+            sampling = Sampling(max_new_tokens=self.max_new_tokens)
+            examples, groups, size = self.examples[:NUM_PROMPTS], list[Group](), 1
+            started = time.monotonic()
+            while len(groups) < len(examples):
+                before = time.monotonic()
+                groups += collect(
+                    engine, self.renderer, examples[len(groups) : len(groups) + size], zero_shot, accuracy,
+                    num_samples=NUM_SAMPLES, sampling=sampling, seed=0, ledger=Ledger(),
+                )  # fmt: skip
+                size *= 2  # which takes up to twice as long
+                now = time.monotonic()
+                if now - started + 2 * (now - before) > SAMPLING_SECONDS:
+                    break
+            _groups.clear()
+            _groups[key] = groups
+        return _groups[key]
 
     @cached_property
     def teacher(self) -> Policy | None:
