@@ -28,6 +28,7 @@ NUM_EXAMPLES = 500
 NUM_DOCUMENTS = 64
 NUM_PROMPTS, NUM_SAMPLES = 64, 8
 SAMPLING_SECONDS = 40.0  # no round of prompts is begun that may end later: the interval says what that costs
+SMALL = 1e7  # parameters of a model whose first round may be a large one
 _groups: dict[tuple[object, ...], list[Group]] = {}  # of the last model and task
 
 
@@ -92,7 +93,8 @@ class Supplies:
         if key not in _groups:
             engine = Engine(self.working.decoder, self.renderer.stop_ids, decode=self.renderer.decode, max_rows=128)
             sampling = Sampling(max_new_tokens=self.max_new_tokens)
-            examples, groups, size = self.examples[:NUM_PROMPTS], list[Group](), 1
+            examples, groups = self.examples[:NUM_PROMPTS], list[Group]()
+            size = 16 if self.working.decoder.config.shape.parameters < SMALL else 1
             started = time.monotonic()
             while len(groups) < len(examples):
                 before = time.monotonic()
