@@ -41,7 +41,8 @@ def study(tmp_path):
     directory = root / "study-x"
     write(directory / "study.toml", f'name = "x"\nmodel = "m"\ntask = {json.dumps(HOSTILE)}\nflops = 1e9\nseeds = 2\n')
     rows = [
-        {"name": name, "is_trained": True, "accuracy": interval(0.5), "difference": interval(0.2), "strict": 0.4,
+        {"name": name, "is_trained": True, "is_control": False, "accuracy": interval(0.5), "difference": interval(0.2),
+         "strict": 0.4,
          "greedy": 0.5, "format_rate": 1.0, "tokens": 5.0, "truncated": 0.0, "flops": 1e9, "seconds": 3.0, "seeds": 2,
          "outcomes": {"finished": 2}, "median": 0.5}
         for name in RUNS

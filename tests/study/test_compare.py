@@ -6,7 +6,7 @@ import math
 import pytest
 
 from whit.core.errors import DataError, RunError
-from whit.study.compare import compare
+from whit.study.compare import compare, difference
 from whit.study.study import Study
 
 ITEMS, SAMPLES = 20, 2
@@ -122,6 +122,19 @@ def test_a_record_that_was_edited_by_hand_is_named(write, tmp_path):
     run.write_text(run.read_text().replace('"accuracy": [0.2', '"accuracy": [0.9'))
     with pytest.raises(RunError, match=r"rl-seed0: its record says 90\.00 % and its completions 20\.00 %"):
         compare(STUDY, tmp_path)
+
+
+def test_a_control_stands_in_the_table_and_is_no_candidate(write, tmp_path):
+    rl = STUDY.pipeline[1].model_copy(update={"control": True, "first_seed": 5})
+    study = STUDY.model_copy(update={"pipeline": (STUDY.pipeline[0], rl)})
+    write("zero_shot", 4)
+    for seed in (0, 1):
+        write("sft", 12, seed)
+        write("rl", 20, 5 + seed)
+    board = compare(study, tmp_path)
+    assert [(row.name, row.is_control) for row in board.rows] == [("rl", True), ("sft", False), ("zero_shot", False)]
+    assert (board.best, board.verdict.shortlist, board.complete) == ("sft", ("sft",), True)
+    assert difference(study, tmp_path, "rl", "sft").estimate == pytest.approx(0.4)
 
 
 def test_without_the_untrained_model_there_is_nothing_to_compare_with(write, tmp_path):

@@ -35,6 +35,7 @@ class Row:
 
     name: str
     is_trained: bool
+    is_control: bool
     accuracy: Interval
     difference: Interval | None
     strict: float
@@ -111,10 +112,10 @@ def compare(study: Study, directory: Path) -> Leaderboard:
     for spec in study.pipeline:
         own = [record for (name, _), record in runs.items() if name == spec.name]
         if own:
-            rows.append(_run_row(spec.name, own, means[spec.name], differences.get(spec.name)))
+            change = differences.get(spec.name)
+            rows.append(_run_row(spec.name, own, means[spec.name], change, is_control=spec.control))
     rows.sort(key=lambda row: -row.accuracy.estimate)
-    controls = {spec.name for spec in study.pipeline if spec.control}
-    best = next((row.name for row in rows if row.is_trained and row.name not in controls), None)
+    best = next((row.name for row in rows if row.is_trained and not row.is_control), None)
     best_run = None
     if best is not None:
         finalists = {seed: r for (name, seed), r in runs.items() if name == best}
@@ -195,15 +196,19 @@ def _aligned(by_item: dict[str, tuple[str, float]], items: dict[str, str], name:
 
 
 def _arm_row(name: str, record: dict[str, Any], accuracy: Interval, difference: Interval | None) -> Row:
-    return Row(name=name, is_trained=False, accuracy=accuracy, difference=difference, flops=0.0, seconds=0.0, seeds=1,
+    return Row(name=name, is_trained=False, is_control=False, accuracy=accuracy, difference=difference, flops=0.0,
+               seconds=0.0, seeds=1,
                median=accuracy.estimate, outcomes={}, **_shown([record["score"]]))  # fmt: skip
 
 
-def _run_row(name: str, records: list[dict[str, Any]], accuracy: Interval, difference: Interval | None) -> Row:
+def _run_row(
+    name: str, records: list[dict[str, Any]], accuracy: Interval, difference: Interval | None, *, is_control: bool
+) -> Row:
     outcomes = [record["outcome"] for record in records]
     costs = [sum(stage["flops"] for stage in record["stages"]) for record in records]
     seconds = [sum(stage["seconds"] for stage in record["stages"]) for record in records]
-    return Row(name=name, is_trained=True, accuracy=accuracy, difference=difference, flops=float(np.mean(costs)),
+    return Row(name=name, is_trained=True, is_control=is_control, accuracy=accuracy, difference=difference,
+               flops=float(np.mean(costs)),
                seconds=float(np.mean(seconds)), seeds=len(records),
                median=float(np.median([record["score"]["accuracy"][0] for record in records])),
                outcomes={outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))},

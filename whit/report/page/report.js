@@ -103,7 +103,7 @@ const task = typeof data.study.task === "string" ? data.study.task : data.study.
 const short = (path) => String(path).split("/").filter(Boolean).pop();
 document.getElementById("title").textContent = `${short(data.study.model)} on ${short(task)}`;
 document.getElementById("about").textContent =
-  `${pipelines.length} trainings x ${data.study.seeds} seeds, each with up to ${flops(data.study.flops)}; ` +
+  `${rows.filter((r) => r.is_trained && !r.is_control).length} trainings x ${data.study.seeds} seeds, each with up to ${flops(data.study.flops)}; ` +
   `${whole(board.num_items)} test items x ${board.num_samples} samples.`;
 document.getElementById("footer").textContent = `Made ${data.made} from ${data.directory}, protocol ${board.protocol}. Intervals are 95 %, clustered by group.`;
 
@@ -140,6 +140,7 @@ function bars() {
 const ranking = rows.map((row) => el("tr", { class: row.name === verdict.recommended ? "best" : null },
   el("td", {}, row.name,
     row.name === verdict.recommended ? el("span", { class: "tag" }, "recommended") : null,
+    row.is_control ? el("span", { class: "tag" }, "control") : null,
     verdict.shortlist.includes(row.name) ? el("span", { class: "tag" }, "shortlist") : null),
   cell(interval(row.accuracy)), cell(gain(row.difference)), cell(percent(row.greedy)), cell(percent(row.strict)),
   cell(row.is_trained ? flops(row.flops) : "-"), cell(row.is_trained ? duration(row.seconds) : "-"), cell(row.is_trained ? row.seeds : "-")));
