@@ -45,7 +45,8 @@ def read_record(path: Path) -> dict[str, Any]:
 def made_beside(record: Path, path: str) -> Path | None:
     """A directory of the store that a record names, as it was written or from any directory the command is given in."""
     made = Path(path)
-    places = [made, *(parent / "artifacts" / made.name for parent in record.resolve().parents)]
+    inside = made.parts[made.parts.index("artifacts") + 1 :] if "artifacts" in made.parts else (made.name,)
+    places = [made, *(parent.joinpath("artifacts", *inside) for parent in record.resolve().parents)]
     return next((place for place in places if path and place.is_dir()), None)
 
 

@@ -53,6 +53,7 @@ class Run:
     """What the system supplies to a stage: where to work, what may be spent, and the recipe's shared values.
 
     task, teacher: as the recipe names them; a stage resolves them. notify: receives progress, for the terminal.
+    snapshots: shares of the stage's progress, ascending, at which its weights are kept beside the last ones.
     """
 
     directory: Path
@@ -66,6 +67,7 @@ class Run:
     device: str = "cpu"
     notify: Notify = silent
     checkpoint_seconds: float = 60.0
+    snapshots: tuple[float, ...] = ()
 
     @property
     def seed(self) -> int:
@@ -77,6 +79,11 @@ class Run:
             write(self.directory)
         record = {"facts": vars(self.facts), "ledger": self.ledger.to_plain(), "outcome": outcome}
         return Store(self.directory.parent).seal(self.directory, record)
+
+
+def snapshot(artifact: Path, share: float) -> Path:
+    """Where a stage keeps its weights of an earlier time."""
+    return artifact / f"snapshot-{share:g}"
 
 
 class Store:

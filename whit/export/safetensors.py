@@ -9,7 +9,7 @@ from whit.core.errors import ModelError, UsageError
 from whit.core.rundir import saving, write_beside
 from whit.core.types import Artifact
 
-NOT_EXPORTED = ("artifact.json", "metrics.jsonl")
+NOT_EXPORTED = ("artifact.json", "metrics.jsonl", "snapshot-*", "snapshot.json", "stopped.json")
 
 
 def safetensors(artifact: Artifact, target: Path, *, card: Mapping[str, Any] | None = None) -> Path:

@@ -17,6 +17,7 @@ from whit.recipes.pipeline import Site, fingerprint, run_pipeline
 from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
 from whit.recipes.scoring import protocol, score, score_elsewhere
+from whit.recipes.stop import stop_on_dev
 
 
 def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -> dict[str, Any]:
@@ -53,13 +54,17 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
     idle = [record["facts"]["stage"] for record in records if not record["outcome"].get("updates", 1)]
     if idle and outcome == "finished":
         outcome, error = "no_signal", f"stage {idle[0]} made no update: no step had anything to learn from."
-    scored = score(artifacts[-1], recipe, site) if recipe.task is not None and artifacts else None
+    model = artifacts[-1] if artifacts else None
+    stopped = None
+    if model and recipe.stop and len(records) == len(recipe.stage):
+        model, stopped = stop_on_dev(model, recipe, site)
+    scored = score(model, recipe, site) if recipe.task is not None and model else None
     run = {
         "name": recipe.name, "fingerprint": fingerprint(recipe), "protocol": protocol(recipe),
         "seed": recipe.seed, "outcome": outcome, "error": error,
-        "model": str(artifacts[-1].path) if artifacts else "",
+        "model": str(model.path) if model else "", "stopped": stopped,
         "stages": [_stage(artifact) for artifact in artifacts if artifact.facts()],
-        "elsewhere": score_elsewhere(artifacts[-1], recipe, site) if scored else None,
+        "elsewhere": score_elsewhere(model, recipe, site) if model and scored else None,
         "score": scored.summary if scored else None, "score_path": scored.path if scored else "",
         "evaluation": scored.ledger if scored else None,
     }  # fmt: skip

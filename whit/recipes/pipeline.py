@@ -74,6 +74,7 @@ def run_stage(
     """The stage's artifact: found by its key, or made now."""
     function = find("stage", stage.kind)
     facts = stage_facts(recipe, number, stage, start, limit, site.device)
+    snapshots = tuple(sorted(recipe.stop.at)) if recipe.stop and number == len(recipe.stage) else ()
     found = site.store.find(facts.key())
     if found is not None:
         site.notify({"stage": number, "kind": stage.kind, "progress": 1.0, "found": True})
@@ -86,7 +87,7 @@ def run_stage(
             directory=directory, facts=facts, ledger=Ledger(limit), task=recipe.task, teacher=recipe.teacher,
             template=recipe.template, max_new_tokens=recipe.max_new_tokens, dtype=facts.dtype, device=site.device,
             notify=lambda line: site.notify({"stage": number, "kind": stage.kind, **line}),
-            checkpoint_seconds=site.checkpoint_seconds,
+            checkpoint_seconds=site.checkpoint_seconds, snapshots=snapshots,
         )  # fmt: skip
         artifact = function(start, run, **check_settings(function, stage.settings, f"stage.{number}"))
         assert isinstance(artifact, Artifact)
@@ -99,6 +100,8 @@ def stage_facts(
     """Everything that the stage's artifact depends on."""
     settings = to_plain(all_settings(find("stage", stage.kind), stage.settings, f"stage.{number}"))
     settings |= {"task": recipe.task, "template": recipe.template, "max_new_tokens": recipe.max_new_tokens}
+    if recipe.stop and number == len(recipe.stage):
+        settings["stop"] = to_plain(recipe.stop)
     inputs = {"start": start.key if start else "", "task": task_digest(recipe.task) if recipe.task else ""}
     if recipe.teacher and stage.kind == "kd":
         inputs["teacher"] = teacher_key(recipe.teacher)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -42,10 +42,18 @@ class EvaluateSpec(Frozen):
     samples: int = Field(4, gt=0)
 
 
+class StopSpec(Frozen):
+    """Stopping on dev: where the last stage's weights are kept, and how many dev items, asked greedily, choose."""
+
+    at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.125, 0.25, 0.5)
+    items: int = Field(100, gt=0)
+
+
 class Recipe(Frozen):
     """One pipeline. model, teacher, task and budget stand once; the stages inherit them.
 
     max_new_tokens: where completions are cut off, in training as in evaluation.
+    stop: take the weights of the time that does best on dev; None takes the last ones.
     ignore_checks: pre-flight checks whose failure does not stop the run.
     template: None takes the model's chat template; "plain" is Question: ... Answer: ... for base models without one.
     """
@@ -62,6 +70,7 @@ class Recipe(Frozen):
     budget: Budget = Budget()
     stage: tuple[StageSpec, ...] = Field(min_length=1)
     evaluate: EvaluateSpec = EvaluateSpec()
+    stop: StopSpec | None = None
     ignore_checks: tuple[str, ...] = ()
 
     @classmethod

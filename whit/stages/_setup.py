@@ -1,13 +1,16 @@
 """What every training stage does first: load the start model, its renderer and optimizer; and what it does last."""
 
+import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whit.core.answers import completion_text
 from whit.core.errors import CollapseError, DataError
-from whit.core.rundir import Run
+from whit.core.rundir import Run, saving, snapshot
 from whit.core.seeds import stream
 from whit.core.types import Artifact, Example
 from whit.data.batch import Document
@@ -66,7 +69,7 @@ def train_and_save(
     try:
         outcome["updates"] = train(
             forward, terms, producer, trainee.optimizer, run,
-            max_tokens=max_tokens, num_steps=num_steps, lora_rank=rank,
+            max_tokens=max_tokens, num_steps=num_steps, lora_rank=rank, keep=lambda share: _keep(trainee, run, share),
         )  # fmt: skip
     except CollapseError as error:
         outcome["collapsed"] = str(error)
@@ -124,6 +127,20 @@ def _order(count: int, seed: int, name: str, epoch: int) -> list[int]:
         stream(seed, name, epoch).shuffle(order)
         _orders[key] = order
     return _orders[key]
+
+
+def _keep(trainee: Trainee, run: Run, share: float) -> None:
+    """The weights as they are now, as a model of its own, with what they have cost; the training goes on unmoved."""
+    directory = snapshot(run.directory, share)
+    shutil.rmtree(directory, ignore_errors=True)  # half of it, from before a kill
+    policy = trainee.policy
+    if trainee.lora is not None:
+        policy = replace(policy, decoder=deepcopy(policy.decoder))
+        merge_lora(policy.decoder)
+    with saving(directory):
+        policy.save(directory)
+        cost = {"flops": run.ledger.flops, "seconds": run.ledger.seconds}
+        (directory / "snapshot.json").write_text(json.dumps({"share": share, **cost}))
 
 
 def _write(trainee: Trainee, directory: Path) -> None:

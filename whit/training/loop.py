@@ -56,12 +56,15 @@ def train(
     max_tokens: int,
     num_steps: int | None = None,
     lora_rank: int = 0,
+    keep: Callable[[float], None] = lambda _: None,
 ) -> int:
     """Train until the budget is spent or the producer ends. Returns the number of updates made.
 
     max_tokens: tokens of a micro-batch; it bounds memory and cannot change the result.
     num_steps: after how many steps the producer ends, where it is known. Schedules run over what is nearer: that or the
         budget.
+    keep: called with each share of `run.snapshots` when the progress has reached it; of several that one step reaches, with
+        the last.
     Raises CollapseError at the first loss or gradient that is not finite, before the weights are touched,
     and BudgetError when not even the first step fits the budget.
     """
@@ -72,6 +75,7 @@ def train(
     meter = Meter(run.directory / "metrics.jsonl", state.step)
     device = next(forward.policy.parameters()).device
     saved_at, before, starts_round = time.monotonic(), 0.0, True
+    reached = _progress(run, spent, state.step, num_steps) if state.step else 0.0
     for step in count(state.step):
         if starts_round:
             before = run.ledger.flops
@@ -113,6 +117,9 @@ def train(
         starts_round = feed.ends_round
         if starts_round:
             state.step, state.dearest = step + 1, max(state.dearest, run.ledger.flops - before)
+            earlier, reached = reached, _progress(run, spent, step + 1, num_steps)
+            if passed := [share for share in run.snapshots if earlier < share <= reached]:
+                keep(passed[-1])
             if time.monotonic() - saved_at > run.checkpoint_seconds:
                 save_checkpoint(run.directory, optimizer, state)
                 saved_at = time.monotonic()
