@@ -19,7 +19,9 @@ Triple = tuple[float, float, float]
 def row(name: str, accuracy: Triple = (0.4, 0.35, 0.46), difference: Triple | None = None, **given: Any) -> dict:
     return {
         "name": name, "is_trained": True, "accuracy": interval(*accuracy), "flops": 1.5e12, "seeds": 3, "greedy": 0.25,
-        "difference": interval(*difference) if difference else None, "outcomes": {"finished": 3}, "median": 0.4, **given,
+        "difference": interval(*difference) if difference else None, "outcomes": {"finished": 3},
+        "median": 0.4, "unspent": 0.0,
+        **given,
     }  # fmt: skip
 
 
@@ -28,7 +30,7 @@ ZERO_SHOT = row("zero_shot", (0.1, 0.05, 0.16), is_trained=False, flops=0.0, see
 
 def board(*rows: dict, **given: Any) -> dict:
     return {"rows": list(rows), "num_items": 1319, "num_samples": 4, "complete": True, "failures": {},
-            "verdict": {"sentence": "The verdict."}, **given}  # fmt: skip
+            "verdict": {"sentence": "The verdict."}, "qualified": {}, **given}  # fmt: skip
 
 
 def line_of(text: str, name: str) -> str:
@@ -135,3 +137,14 @@ def test_a_row_that_cost_much_less_is_remarked():
     text = render(board(row("sft", flops=1e12), row("rl", flops=6e11), row("kd", flops=9e11), ZERO_SHOT))
     remarks = [line for line in text.splitlines() if "no equal comparison" in line]
     assert remarks == ["  ended at 60 % of the cost of the dearest: no equal comparison"]
+
+
+def test_a_row_that_dev_stopped_says_what_is_left():
+    text = render(board(row("sft", unspent=0.5, flops=5e11), row("rl", flops=1e12), ZERO_SHOT))
+    assert "  stopped by dev with 50 % of its budget left" in text and "no equal comparison" not in text
+
+
+def test_who_was_left_out_on_dev_is_said():
+    seen = {"sft": {"accuracy": [0.4, 0.3, 0.5], "goes_on": True}, "kd": {"accuracy": [0.31, 0, 1], "goes_on": False}}
+    text = render(board(row("sft"), ZERO_SHOT, qualified=seen))
+    assert "Left out after one run each on dev: kd (31.0 %)." in text

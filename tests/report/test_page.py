@@ -44,7 +44,7 @@ def study(tmp_path):
         {"name": name, "is_trained": True, "is_control": False, "accuracy": interval(0.5), "difference": interval(0.2),
          "strict": 0.4,
          "greedy": 0.5, "format_rate": 1.0, "tokens": 5.0, "truncated": 0.0, "flops": 1e9, "seconds": 3.0, "seeds": 2,
-         "outcomes": {"finished": 2}, "median": 0.5}
+         "outcomes": {"finished": 2}, "median": 0.5, "unspent": 0.0, "flops_from_nothing": 1e9}
         for name in RUNS
     ]  # fmt: skip
     rows.append({**rows[0], "name": "zero_shot", "is_trained": False, "difference": None, "greedy": float("nan")})
@@ -52,7 +52,7 @@ def study(tmp_path):
         "flops": "sft", "seconds": "sft-rl"}, "more_seeds": 5, "more_items": None}  # fmt: skip
     write(directory / "leaderboard.json", {
         "rows": rows, "failures": {"few_shot": HOSTILE}, "best": "sft", "best_run": "sft-seed0", "verdict": verdict,
-        "num_items": 3, "num_samples": 2, "complete": True, "protocol": "whit-1:0",
+        "num_items": 3, "num_samples": 2, "complete": True, "protocol": "whit-1:0", "rates": {}, "qualified": {},
     })  # fmt: skip
     for name, seeds in RUNS.items():
         for seed in range(seeds):

@@ -63,16 +63,13 @@ def study(
 def run_and_watch(study: "Study", directory: Path, runs: Path, workers: int, device: str) -> "Outcome":
     """Run a study with a line for every run that ends and one that moves."""
     from whit.recipes.machine import model_shape
-    from whit.study.jobs import plan_jobs
     from whit.study.resources import choose_workers
-    from whit.study.run import is_recorded, run_study
+    from whit.study.run import expected_runs, run_study
 
-    jobs = plan_jobs(study)
-    shown = [job for job in jobs if job.kind != "prefix"]
-    finished = sum(is_recorded(job, directory, study) for job in shown)
+    total, finished = expected_runs(study, directory)
     if finished:
-        note(f"{finished} of {len(shown)} runs are finished; going on.")
-    watch = _Watch(len(shown), finished)
+        note(f"{finished} of {total} runs are finished; going on.")
+    watch = _Watch(total, finished)
     chosen = choose_workers(workers or study.workers, model_shape(study.start()), device)
     outcome = run_study(study, directory, runs, workers=chosen, device=device, watch=watch)
     watch.ticker.clear()
@@ -114,7 +111,7 @@ class _Watch:
                 if "progress" in event
                 else f"scoring, {count(event.get('new_tokens', 0))} tokens written"
             )
-            seed = "" if job.kind == "arm" else f" seed {job.seed}"
+            seed = _which(job)
             self.now[job.id] = f"{job.name}{seed}: {share}"
             # What ends first on a narrow line is the list of jobs, not the time left.
             self.ticker.show("  ".join([f"{self.finished}/{self.total}", self._left(elapsed), *self.now.values()]))
@@ -127,7 +124,7 @@ class _Watch:
             return
         self.finished += 1
         self.ticker.clear()
-        seed = "" if job.kind == "arm" else f" seed {job.seed}"
+        seed = _which(job)
         if event["event"] == "failed":
             note(f"[{self.finished}/{self.total}] {duration(elapsed):>7}  {job.name}{seed}: failed: {event['error']}")
             return
@@ -141,6 +138,11 @@ class _Watch:
     def _left(self, elapsed: float) -> str:
         done = self.finished - self.first
         return f"about {duration(elapsed / done * (self.total - self.finished))} left," if done else "begun,"
+
+
+def _which(job: "Job") -> str:
+    """What a job's line says after the name of its pipeline."""
+    return {"arm": "", "trial": f" rate x{job.factor:g}", "qualify": " on dev"}.get(job.kind, f" seed {job.seed}")
 
 
 def _planned(asked: dict[str, Any], directory: Path, workers: int, device: str, plan_only: bool) -> "Study":

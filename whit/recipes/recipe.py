@@ -53,6 +53,7 @@ class Recipe(Frozen):
     """One pipeline. model, teacher, task and budget stand once; the stages inherit them.
 
     max_new_tokens: where completions are cut off, in training as in evaluation.
+    lr_factor: what the peak learning rate of every stage is multiplied with; trials choose it.
     stop: take the weights of the time that does best on dev; None takes the last ones.
     ignore_checks: pre-flight checks whose failure does not stop the run.
     template: None takes the model's chat template; "plain" is Question: ... Answer: ... for base models without one.
@@ -70,6 +71,7 @@ class Recipe(Frozen):
     budget: Budget = Budget()
     stage: tuple[StageSpec, ...] = Field(min_length=1)
     evaluate: EvaluateSpec = EvaluateSpec()
+    lr_factor: float = Field(1.0, gt=0)
     stop: StopSpec | None = None
     ignore_checks: tuple[str, ...] = ()
 

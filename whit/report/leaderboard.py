@@ -25,7 +25,9 @@ def render(board: Mapping[str, Any]) -> str:
         if troubled:
             counts = [f"{number} of {row['seeds']} {outcome}" for outcome, number in troubled.items()]
             lines.append(f"  {', '.join(counts)}; median {100 * row['median']:.1f}")
-        if row["is_trained"] and row["flops"] < NEAR * dearest:
+        if row["is_trained"] and row["unspent"] >= 0.005:
+            lines.append(f"  stopped by dev with {100 * row['unspent']:.0f} % of its budget left")
+        elif row["is_trained"] and row["flops"] < NEAR * dearest:
             lines.append(
                 f"  ended at {100 * row['flops'] / dearest:.0f} % of the cost of the dearest: no equal comparison"
             )
@@ -36,6 +38,10 @@ def render(board: Mapping[str, Any]) -> str:
         "group, those of the differences simultaneous over the rows (* excludes zero).",
     ]
     lines += ["", *textwrap.wrap(board["verdict"]["sentence"], WIDTH)]
+    left = {name: seen for name, seen in board["qualified"].items() if not seen["goes_on"]}
+    if left:
+        shown = ", ".join(f"{name} ({100 * seen['accuracy'][0]:.1f} %)" for name, seen in left.items())
+        lines += textwrap.wrap(f"Left out after one run each on dev: {shown}.", WIDTH)
     for name, reason in board["failures"].items():
         lines += textwrap.wrap(f"{name} could not be scored: {reason}", WIDTH)
     if not board["complete"]:

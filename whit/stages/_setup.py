@@ -45,7 +45,7 @@ def set_up(start: Artifact, run: Run, stage: str, optim: Optim, lora: Lora | Non
     policy.decoder.recompute = recompute
     if lora is not None:
         add_lora(policy.decoder, lora, run.seed)
-    lr = peak_lr(optim, stage, policy.decoder.config.shape, is_lora=lora is not None)
+    lr = run.lr_factor * peak_lr(optim, stage, policy.decoder.config.shape, is_lora=lora is not None)
     renderer = renderer_of(policy, run)
     policy.stop_ids = tuple(sorted(renderer.stop_ids))
     return Trainee(policy, renderer, Optimizer(policy.decoder, optim, lr), lora)

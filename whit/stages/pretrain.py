@@ -90,7 +90,8 @@ def pretrain(
         policy = load_policy(start.path, dtype=run.dtype, device=run.device)
     renderer = Renderer(policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids)
     policy.stop_ids = tuple(sorted(renderer.stop_ids))
-    optimizer = Optimizer(policy.decoder, optim, peak_lr(optim, "pretrain", policy.decoder.config.shape))
+    lr = run.lr_factor * peak_lr(optim, "pretrain", policy.decoder.config.shape)
+    optimizer = Optimizer(policy.decoder, optim, lr)
 
     def producer(step: int, progress: float) -> Feed | None:
         if step == steps:

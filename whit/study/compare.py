@@ -4,6 +4,7 @@ Only run directories are read, so a leaderboard can be made again at any time. T
 crossed random effects of items (by group) and seeds, simultaneous over the comparisons.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ class Row:
     accuracy: mean over seeds, items and samples, under the frozen profile; difference: to the untrained model asked
     zero-shot, simultaneous over the rows; None for that model itself, and for trained rows while none has two seeds.
     median: of the seeds' accuracies, for a mean that a collapsed seed drags.
-    flops, seconds: of one run, mean over seeds; a shared prefix counts in full for every pipeline that uses it.
+    flops, seconds: of one run, mean over seeds; a shared prefix counts in full for every pipeline that uses it. flops ends
+        where dev stopped the run; unspent is the share of its operations that came after.
+    flops_from_nothing: with all that had to be run to know where to stop, which rate to take, and who goes on to the test.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Row:
     truncated: float
     flops: float
     seconds: float
+    flops_from_nothing: float
+    unspent: float
     seeds: int
     median: float
     outcomes: dict[str, int]
@@ -57,8 +62,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Rows, best first; best: the trained row with the highest mean, None when nothing was trained.
+    """Rows, best first.
 
+    best: the trained row that the verdict recommends, else the one with the highest mean; None when nothing was trained.
+    best_run: its best seed on dev; on the test items where runs do not stop on dev.
     failures: arms that could not be scored, with the reason. protocol: name and hash of how all of them were judged.
     """
 
@@ -68,6 +75,8 @@ class Leaderboard:
     best_run: str | None
     verdict: Verdict
     protocol: str
+    rates: dict[str, Any]
+    qualified: dict[str, Any]
     num_items: int
     num_samples: int
     complete: bool
@@ -97,8 +106,14 @@ def _records(study: Study, directory: Path) -> tuple[dict[str, Any], dict[str, A
     return asked, arms, runs
 
 
-def compare(study: Study, directory: Path) -> Leaderboard:
-    """The leaderboard of what is finished. Raises RunError when not even the untrained model is scored."""
+def compare(
+    study: Study, directory: Path, rates: Mapping[str, Any] | None = None, qualified: Mapping[str, Any] | None = None
+) -> Leaderboard:
+    """The leaderboard of what is finished. Raises RunError when not even the untrained model is scored.
+
+    rates, qualified: what was seen on dev before the test (`rounds.with_rates`, `rounds.with_finalists`).
+    """
+    rates, qualified = rates or {}, qualified or {}
     asked, arms, runs = _records(study, directory)
     protocol = _one_protocol(directory, [*arms.values(), *runs.values()])
     groups, scores = _matrices(study, arms, runs)
@@ -113,21 +128,48 @@ def compare(study: Study, directory: Path) -> Leaderboard:
         own = [record for (name, _), record in runs.items() if name == spec.name]
         if own:
             change = differences.get(spec.name)
-            rows.append(_run_row(spec.name, own, means[spec.name], change, is_control=spec.control))
+            rows.append(
+                _run_row(
+                    spec.name,
+                    own,
+                    means[spec.name],
+                    change,
+                    is_control=spec.control,
+                    chosen_flops=sum(seen.get(spec.name, {}).get("flops", 0.0) for seen in (rates, qualified)),
+                )
+            )
     rows.sort(key=lambda row: -row.accuracy.estimate)
-    best = next((row.name for row in rows if row.is_trained and not row.is_control), None)
-    best_run = None
-    if best is not None:
-        finalists = {seed: r for (name, seed), r in runs.items() if name == best}
-        best_run = f"{best}-seed{max(finalists, key=lambda seed: finalists[seed]['score']['accuracy'][0])}"
     stages = {REFERENCE: 0} | {spec.name: len(spec.stage) for spec in study.pipeline if not spec.control}
     failures = {name: str(record["error"]) for name, record in asked.items() if "error" in record}
     complete = len(asked) == len(study.arms) and len(runs) == len(study.runs())
     candidates = {row.name: Candidate(row.flops, row.seconds, stages[row.name]) for row in rows if row.name in stages}
     verdict = decide(scores, groups, candidates, REFERENCE)
+    trained = [row.name for row in rows if row.is_trained and not row.is_control]
+    best = verdict.recommended if verdict.recommended in trained else next(iter(trained), None)
+    best_run = _best_run(best, runs) if best else None
     return Leaderboard(
-        tuple(rows), failures, best, best_run, verdict, protocol, len(groups), study.evaluate.samples, complete
+        tuple(rows),
+        failures,
+        best,
+        best_run,
+        verdict,
+        protocol,
+        dict(rates),
+        dict(qualified),
+        len(groups),
+        study.evaluate.samples,
+        complete,
     )
+
+
+def _best_run(best: str, runs: dict[tuple[str, int], Any]) -> str:
+    own = {seed: record for (name, seed), record in runs.items() if name == best}
+    stops = {seed: record.get("stopped") or {} for seed, record in own.items()}
+    if all(stop.get("dev") for stop in stops.values()):
+        seed = max(own, key=lambda seed: stops[seed]["dev"][stops[seed]["share"]])
+    else:
+        seed = max(own, key=lambda seed: own[seed]["score"]["accuracy"][0])
+    return f"{best}-seed{seed}"
 
 
 def _one_protocol(directory: Path, records: list[Any]) -> str:
@@ -197,18 +239,28 @@ def _aligned(by_item: dict[str, tuple[str, float]], items: dict[str, str], name:
 
 def _arm_row(name: str, record: dict[str, Any], accuracy: Interval, difference: Interval | None) -> Row:
     return Row(name=name, is_trained=False, is_control=False, accuracy=accuracy, difference=difference, flops=0.0,
-               seconds=0.0, seeds=1,
+               seconds=0.0, flops_from_nothing=0.0, unspent=0.0, seeds=1,
                median=accuracy.estimate, outcomes={}, **_shown([record["score"]]))  # fmt: skip
 
 
 def _run_row(
-    name: str, records: list[dict[str, Any]], accuracy: Interval, difference: Interval | None, *, is_control: bool
+    name: str,
+    records: list[dict[str, Any]],
+    accuracy: Interval,
+    difference: Interval | None,
+    *,
+    is_control: bool,
+    chosen_flops: float,
 ) -> Row:
     outcomes = [record["outcome"] for record in records]
-    costs = [sum(stage["flops"] for stage in record["stages"]) for record in records]
+    stops = [record.get("stopped") or {"unspent_flops": 0.0, "flops": 0.0} for record in records]
+    whole = [sum(stage["flops"] for stage in record["stages"]) for record in records]
+    costs = [spent - stop["unspent_flops"] for spent, stop in zip(whole, stops, strict=True)]
+    known = [spent + stop["flops"] + chosen_flops for spent, stop in zip(whole, stops, strict=True)]
     seconds = [sum(stage["seconds"] for stage in record["stages"]) for record in records]
     return Row(name=name, is_trained=True, is_control=is_control, accuracy=accuracy, difference=difference,
-               flops=float(np.mean(costs)),
+               flops=float(np.mean(costs)), flops_from_nothing=float(np.mean(known)),
+               unspent=float(1 - np.sum(costs) / max(1.0, np.sum(whole))),
                seconds=float(np.mean(seconds)), seeds=len(records),
                median=float(np.median([record["score"]["accuracy"][0] for record in records])),
                outcomes={outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))},

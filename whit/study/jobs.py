@@ -14,7 +14,8 @@ class Job:
     """One piece of work for a worker.
 
     kind "prefix" trains the first `depth` stages; "run" trains what is left, scores and records; "arm" scores the start
-    model. after: ids of the jobs that must end first, well or badly.
+    model; "trial" tries a learning rate, of `factor` times the pipeline's own, and "qualify" runs a whole pipeline once:
+    both are scored on dev alone. after: ids of the jobs that must end first, well or badly.
     failure: what ended the worker that had this run before: it is recorded, not tried again.
     """
 
@@ -25,6 +26,7 @@ class Job:
     depth: int = 0
     after: tuple[str, ...] = ()
     failure: str = ""
+    factor: float = 1.0
 
     def to_plain(self) -> dict[str, Any]:
         return asdict(self)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from whit.study.compare import Leaderboard, compare
 from whit.study.executors.local import Watch, run_jobs
 from whit.study.grid import write_study
 from whit.study.jobs import Job, plan_jobs, run_directory
+from whit.study.rounds import qualifying_jobs, recipe_of, record_of, trial_jobs, with_finalists, with_rates
 from whit.study.study import Study
 
 
@@ -35,38 +36,72 @@ def run_study(
 ) -> Outcome:
     """Run what is not finished, write `leaderboard.json`, export the best run.
 
+    First learning rates are tried on dev, then one run of each pipeline chooses the finalists on dev, then these are
+    tested; each round as far as the study asks for it.
     directory: where the study is recorded. root: holds the artifacts, shared between studies.
     """
-    write_study(directory / "study.toml", study)
-    jobs = [job for job in plan_jobs(study) if not is_recorded(job, directory, study)]
-    jobs = [job for job in jobs if job.kind != "prefix" or job.id in _needed(jobs)]
-    if jobs:
-        for job in jobs:
-            if job.kind == "run":  # made with other settings, or damaged: it must not stand in the new leaderboard
-                (run_directory(directory, job.name, job.seed) / "run.json").unlink(missing_ok=True)
-        for name in {job.name: None for job in jobs if job.kind != "arm"}:
-            require(study.recipe(name, 0), Site(root, device=device))  # here, so that no worker starts in vain
-        known = {job.id for job in jobs}
-        jobs = [Job(j.id, j.kind, j.name, j.seed, j.depth, tuple(a for a in j.after if a in known)) for j in jobs]
-        threads = max(1, (os.cpu_count() or 1) // workers)
-        run_jobs(
-            jobs, directory, root, workers=workers, threads=threads, device=device, watch=watch or (lambda *_: None)
-        )
-    board = compare(study, directory)
+
+    def do(jobs: list[Job], study: Study, plan: str) -> None:
+        write_study(directory / plan, study)
+        _do(jobs, study, plan, directory, root, workers=workers, device=device, watch=watch or (lambda *_: None))
+
+    do(trial_jobs(study), study, "study.toml")
+    tuned, rates = with_rates(study, directory)
+    do(qualifying_jobs(tuned), tuned, "tuned.toml")
+    final, qualified = with_finalists(tuned, directory)
+    do(plan_jobs(final), final, "final.toml")
+    board = compare(final, directory, rates, qualified)
     write_beside(directory / "leaderboard.json", json.dumps(board.to_plain(), indent=1))
     exported = export_best(directory, directory / "exported") if board.best_run else None
     return Outcome(board, directory, exported)
 
 
+def expected_runs(study: Study, directory: Path) -> tuple[int, int]:
+    """How many jobs a study shows in all its rounds, about, and how many of them are recorded."""
+    jobs = [*trial_jobs(study), *qualifying_jobs(study)]
+    last = [job for job in plan_jobs(study) if job.kind != "prefix"]
+    controls = len(study.pipeline) - len(study.candidates)
+    going_on = len(study.pipeline) if not qualifying_jobs(study) else (study.finalists or 0) + controls
+    total = len(jobs) + len(study.arms) + going_on * study.seeds
+    finished = sum(is_recorded(job, directory, study) for job in jobs)
+    final = directory / "final.toml"
+    tuned = Study.read(final) if final.exists() else study
+    known = {spec.name for spec in tuned.pipeline}
+    finished += sum(is_recorded(job, directory, tuned) for job in last if job.kind == "arm" or job.name in known)
+    return total, finished
+
+
+def _do(
+    jobs: list[Job], study: Study, plan: str, directory: Path, root: Path, *, workers: int, device: str, watch: Watch
+) -> None:
+    """Run what is not recorded of the jobs of one round."""
+    jobs = [job for job in jobs if not is_recorded(job, directory, study)]
+    jobs = [job for job in jobs if job.kind != "prefix" or job.id in _needed(jobs)]
+    if not jobs:
+        return
+    for job in jobs:
+        if job.kind == "run":  # made with other settings, or damaged: it must not stand in the new leaderboard
+            (run_directory(directory, job.name, job.seed) / "run.json").unlink(missing_ok=True)
+    for name in {job.name: None for job in jobs if job.kind != "arm"}:
+        require(study.recipe(name, 0), Site(root, device=device))  # here, so that no worker starts in vain
+    known = {job.id for job in jobs}
+    jobs = [replace(job, after=tuple(name for name in job.after if name in known)) for job in jobs]
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    run_jobs(jobs, directory, root, workers=workers, threads=threads, device=device, watch=watch, plan=plan)
+
+
 def is_recorded(job: Job, directory: Path, study: Study) -> bool:
     """Whether a job's result stands in the study's directory, made with these same settings, data and code."""
-    if job.kind == "arm":
-        record = directory / "arms" / f"{job.name}.json"
-        return record.exists() and _stands(read_record(record), study.start())
     if job.kind == "prefix":
         return False
-    record = run_directory(directory, job.name, job.seed) / "run.json"
-    return record.exists() and _stands(read_record(record), study.recipe(job.name, job.seed))
+    if job.kind in ("trial", "qualify"):
+        record, recipe = record_of(job, directory), recipe_of(job, study)
+    elif job.kind == "arm":
+        record, recipe = directory / "arms" / f"{job.name}.json", study.start()
+    else:
+        record = run_directory(directory, job.name, job.seed) / "run.json"
+        recipe = study.recipe(job.name, job.seed)
+    return record.exists() and _stands(read_record(record), recipe)
 
 
 def _stands(record: dict[str, Any], recipe: Recipe) -> bool:

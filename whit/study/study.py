@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from whit.core.errors import RecipeError
 from whit.core.settings import Frozen, override, parse_model, read_toml
-from whit.recipes.recipe import EvaluateSpec, Recipe, StageSpec
+from whit.recipes.recipe import Budget, EvaluateSpec, Recipe, StageSpec, StopSpec
 
 Arm = Literal["zero_shot", "few_shot", "majority@8"]
+# Seeds of what is run for dev alone: what is tested later is a fresh draw.
+TRIAL_SEED, QUALIFYING_SEED = 10_000, 20_000
 
 
 class PipelineSpec(Frozen):
@@ -18,11 +20,13 @@ class PipelineSpec(Frozen):
 
     control: it stands in the table to test the instrument, and is no candidate.
     first_seed: with another one, a twin of a pipeline is a fresh draw of it.
+    lr_factor: what its learning rates are multiplied with; where the study tries rates, what the trials chose.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     control: bool = False
     first_seed: int = Field(0, ge=0)
+    lr_factor: float = Field(1.0, gt=0)
     stage: tuple[StageSpec, ...] = Field(min_length=1)
 
 
@@ -31,6 +35,10 @@ class Study(Frozen):
 
     flops: the ceiling of every pipeline, all its stages together.
     workers: runs at a time; 0 takes one a core, as many as memory holds.
+    stop: where runs may stop, by what dev says; None takes the whole ceiling.
+    trials: learning rates that every pipeline tries on dev before anything else, as factors of its own, each with
+        `trial_share` of the ceiling.
+    finalists: so many pipelines, chosen by one run each on dev, go on to the test with fresh seeds; None takes all.
     """
 
     name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -40,6 +48,10 @@ class Study(Frozen):
     flops: float = Field(gt=0)
     seeds: int = Field(3, gt=0)
     workers: int = Field(0, ge=0)
+    stop: StopSpec | None = None
+    trials: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    trial_share: float = Field(0.125, gt=0, le=1)
+    finalists: int | None = Field(None, gt=1)
     template: str | None = None
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     max_new_tokens: int = Field(256, gt=0)
@@ -77,16 +89,38 @@ class Study(Frozen):
 
     def recipe(self, pipeline: str, seed: int) -> Recipe:
         """The recipe of one run."""
-        spec = next(spec for spec in self.pipeline if spec.name == pipeline)
-        return Recipe.make({**self._shared(), "name": f"{spec.name}-seed{seed}", "seed": seed, "stage": spec.stage})
+        return self._recipe(pipeline, seed, f"{pipeline}-seed{seed}", self._spec(pipeline).lr_factor)
+
+    def trial(self, pipeline: str, factor: float) -> Recipe:
+        """A short run that tries a learning rate, judged on dev."""
+        recipe = self._recipe(pipeline, TRIAL_SEED, f"{pipeline}-x{factor:g}", factor)
+        budget = Budget(flops=self.flops * self.trial_share)
+        return recipe.model_copy(update={"budget": budget, "stop": None})
+
+    @property
+    def dev_items(self) -> int:
+        """Items of dev that choices are made with."""
+        return self.stop.items if self.stop else StopSpec().items
+
+    @property
+    def candidates(self) -> list[PipelineSpec]:
+        """The pipelines that a verdict is about."""
+        return [spec for spec in self.pipeline if not spec.control]
 
     def start(self) -> Recipe:
         """A recipe that stands for the start model alone: what the untrained arms are scored with."""
         return Recipe.make({**self._shared(), "name": "start", "stage": ({"kind": "sft"},)})
 
+    def _spec(self, pipeline: str) -> PipelineSpec:
+        return next(spec for spec in self.pipeline if spec.name == pipeline)
+
+    def _recipe(self, pipeline: str, seed: int, name: str, factor: float) -> Recipe:
+        stages = self._spec(pipeline).stage
+        return Recipe.make({**self._shared(), "name": name, "seed": seed, "stage": stages, "lr_factor": factor})
+
     def _shared(self) -> dict[str, Any]:
         return {
             "model": self.model, "teacher": self.teacher, "task": self.task, "template": self.template,
             "dtype": self.dtype, "max_new_tokens": self.max_new_tokens, "budget": {"flops": self.flops},
-            "evaluate": self.evaluate, "ignore_checks": self.ignore_checks,
+            "evaluate": self.evaluate, "ignore_checks": self.ignore_checks, "stop": self.stop,
         }  # fmt: skip

@@ -1,6 +1,6 @@
 """A long-lived worker process: reads jobs as JSON lines, does them, answers with JSON lines.
 
-`python -m whit.study.worker STUDY_DIRECTORY ARTIFACT_ROOT DEVICE`. One worker holds one core's thread (or a device).
+`python -m whit.study.worker STUDY_DIRECTORY ARTIFACT_ROOT DEVICE PLAN`. One worker holds one core's thread (or a device).
 """
 
 import json
@@ -17,7 +17,8 @@ from whit.recipes.execute import execute
 from whit.recipes.pipeline import Site, fingerprint, run_pipeline, start_artifact
 from whit.recipes.scoring import protocol, score, score_elsewhere
 from whit.study.compare import REFERENCE
-from whit.study.jobs import run_directory
+from whit.study.jobs import Job, run_directory
+from whit.study.rounds import on_dev
 from whit.study.study import Study
 
 
@@ -25,6 +26,8 @@ def do(job: dict[str, Any], study: Study, directory: Path, site: Site) -> dict[s
     """One job. Returns what the leaderboard's live view shows of it."""
     if job["kind"] == "arm":
         return _arm(job["name"], study, directory, site)
+    if job["kind"] in ("trial", "qualify"):
+        return on_dev(Job(**{**job, "after": tuple(job["after"])}), study, directory, site)
     recipe = study.recipe(job["name"], job["seed"])
     if job["kind"] == "prefix":
         artifact = run_pipeline(recipe, site, job["depth"])[-1]
@@ -57,10 +60,10 @@ def _arm(arm: str, study: Study, directory: Path, site: Site) -> dict[str, Any]:
 
 def main() -> None:
     """Serve jobs until standard input ends."""
-    directory, root, device = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    directory, root, device, plan = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
     answers = sys.stdout
     sys.stdout = sys.stderr  # a library that prints must not break the protocol
-    study = Study.read(directory / "study.toml")
+    study = Study.read(directory / plan)
     told = 0.0
 
     def say(line: dict[str, Any]) -> None:

@@ -58,16 +58,24 @@ class _Worker:
 
 
 def run_jobs(
-    jobs: Sequence[Job], directory: Path, root: Path, *, workers: int, threads: int, device: str, watch: Watch
+    jobs: Sequence[Job],
+    directory: Path,
+    root: Path,
+    *,
+    workers: int,
+    threads: int,
+    device: str,
+    watch: Watch,
+    plan: str = "study.toml",
 ) -> dict[str, dict[str, Any]]:
     """Do the jobs, each after those it names. Returns each job's last event, by id.
 
-    watch: sees every event of every job as it comes.
+    watch: sees every event of every job as it comes. plan: the file in `directory` that the jobs are of.
     Raises UsageError when a request was wrong as written; other failures are events of their job. A run whose worker
     died is handed to a new one once, to be scored and recorded as failed.
     """
     events: queue.Queue[tuple[int, Any]] = queue.Queue()
-    arguments = [str(directory), str(root), device]
+    arguments = [str(directory), str(root), device, plan]
     pool = [
         _Worker(i, arguments, threads, events, directory / f"worker-{i}.log") for i in range(min(workers, len(jobs)))
     ]
