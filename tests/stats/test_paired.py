@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from whit.core.errors import UsageError
+from whit.core.types import Interval
 from whit.stats.components import PRIOR_DF, components
-from whit.stats.paired import compare, compare_to_best, compare_to_reference, shortlist
+from whit.stats.paired import Comparison, compare, compare_to_best, compare_to_reference, shortlist
 
 Scores = dict[str, NDArray[np.float64]]
 
@@ -143,3 +144,37 @@ def test_requests_that_make_no_sense_say_what_to_change() -> None:
         compare(study(EQUAL), range(120), [("kd", "kd")])
     with pytest.raises(UsageError, match="not among the pipelines"):
         compare_to_reference(study(EQUAL), range(120), "kd", fixed={"zero_shot"})
+
+
+def test_the_seeds_and_items_that_split_two_by_hand():
+    """Answers alone vary: p (1 - p) = 1/4 of 200 items x 3 seeds gives a standard error of 0.0289; at 0.06, 2.8 times
+    0.0214 is needed: (0.0289 / 0.0214)^2 x 3 = 5.5 seeds, or 365 items."""
+    error = (2 * 0.25 / (200 * 3)) ** 0.5
+    row = Comparison("a", "b", Interval(0.06, 0.06 - 1.96 * error, 0.06 + 1.96 * error), error, 1e6, 0.04, 1.0, 1.0)
+    seeds, items = row.splitting(3, 200)
+    assert seeds == 6
+    assert items == pytest.approx(365, abs=5)
+
+
+def test_what_only_seeds_or_only_items_divide():
+    only_seeds = Comparison("a", "b", Interval(0.02, -0.04, 0.08), 0.03, 1e6, 0.5, 1.0, 0.0)
+    assert only_seeds.splitting(3, 200)[1] is None and only_seeds.splitting(3, 200)[0] == pytest.approx(54, abs=2)
+    only_items = Comparison("a", "b", Interval(0.02, -0.04, 0.08), 0.03, 1e6, 0.5, 0.0, 1.0)
+    assert only_items.splitting(3, 200)[0] is None and only_items.splitting(3, 200)[1] == pytest.approx(3600, rel=0.03)
+
+
+def test_what_would_split_two_does_so_in_new_studies():
+    """Two pipelines 6 points apart, no luck of training: with the seeds asked for, about 8 of 10 studies split them."""
+
+    def study(seeds, rng):
+        return {name: rng.binomial(1, p, (seeds, 200)).astype(float) for name, p in (("a", 0.5), ("b", 0.56))}
+
+    rng = np.random.default_rng(0)
+    first = next(
+        row for row in (compare(study(3, rng), range(200), [("b", "a")])[0] for _ in range(200))
+        if abs(row.difference.estimate - 0.06) < 0.002 and row.difference.low < 0
+    )  # fmt: skip
+    seeds, _ = first.splitting(3, 200)
+    assert seeds is not None and 4 <= seeds <= 12
+    split = [compare(study(seeds, rng), range(200), [("b", "a")])[0].difference.low > 0 for _ in range(60)]
+    assert 0.6 <= np.mean(split) <= 0.97

@@ -30,7 +30,7 @@ def pooled(scores: Mapping[str, NDArray[np.float64]], groups: Sequence[object]) 
 
 def naive(name: str, differences: NDArray[np.float64]) -> Comparison:
     mean, error = differences.mean(), differences.std(ddof=1) / len(differences) ** 0.5
-    return Comparison(name, "p0", Interval(mean, mean - 1.96 * error, mean + 1.96 * error), error, 1e6, 1.0, 0.0)
+    return Comparison(name, "p0", Interval(mean, mean - 1.96 * error, mean + 1.96 * error), error, 1e6, 1.0, 0.0, 1.0)
 
 
 @pytest.mark.slow

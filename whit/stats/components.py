@@ -55,11 +55,12 @@ class Components:
 
     def variances(self, contrasts_CP: Array) -> Array:
         """Variance of each contrast of the means, such as a - b."""
-        return self.seed_variances(contrasts_CP) + self._item_variances(contrasts_CP)
-
-    def seed_variances(self, contrasts_CP: Array) -> Array:
-        """The part of `variances` that comes from the luck of a training."""
         variances_C: Array = contrasts_CP**2 @ (self.seed_variance / self.num_seeds)
+        return variances_C + self._item_variances(contrasts_CP)
+
+    def divided_by_seeds(self, contrasts_CP: Array) -> Array:
+        """The part of `variances` that more seeds would divide: the luck of trainings and that of sampled answers."""
+        variances_C: Array = contrasts_CP**2 @ ((self.seed_variance + self.noise) / self.num_seeds)
         return variances_C
 
     def degrees_of_freedom(self, contrasts_CP: Array) -> Array:

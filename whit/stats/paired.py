@@ -18,6 +18,7 @@ from whit.core.seeds import key64
 from whit.core.types import Interval
 from whit.stats.components import Array, Components, components
 
+MOST = 40  # times the seeds or items of a study: more is no answer
 NUM_DRAWS = 10_000
 """Redrawn studies behind a family's bound: the standard error of its level is 0.2 points at 95 %."""
 
@@ -27,7 +28,8 @@ class Comparison:
     """Score of a minus score of b.
 
     difference: with an interval that holds at the same time as those of the whole family.
-    standard_error, df: of this difference alone. seed_share: part of its variance that more seeds would divide.
+    standard_error, df: of this difference alone. seed_share, item_share: parts of its
+        variance that more seeds, and more items, would divide; the luck of a sampled answer is in both.
     p_value: adjusted for the family; below 1 - level where the interval leaves out 0.
     """
 
@@ -38,20 +40,27 @@ class Comparison:
     df: float
     p_value: float
     seed_share: float
+    item_share: float
 
     def splitting(self, num_seeds: int, num_items: int, power: float = 0.8) -> tuple[int | None, int | None]:
         """Seeds, and items, with which a difference of this size would leave zero out with chance `power`.
 
-        The other number stays as it is; None where no number is enough. The bound is that of this family.
+        num_seeds, num_items: of this study; the other number stays as it is. None where MOST times as many are not enough.
+        The family's bound narrows with the degrees of freedom that more seeds bring.
         """
-        size = abs(self.difference.estimate)
-        bound = (self.difference.high - self.difference.estimate) / self.standard_error
-        wanted = (size / (bound + float(ndtri(power)))) ** 2 / self.standard_error**2  # of today's variance
-        seeds, items = self.seed_share, 1 - self.seed_share
-        return (
-            max(num_seeds, math.ceil(num_seeds * seeds / (wanted - items))) if wanted > items else None,
-            max(num_items, math.ceil(num_items * items / (wanted - seeds))) if wanted > seeds else None,
-        )
+        size, error = abs(self.difference.estimate), self.standard_error
+        bound = (self.difference.high - self.difference.estimate) / error
+        z = float(_normal_scale(np.array(bound), np.array(self.df)))
+
+        def finds(seeds: int, items: int) -> bool:
+            variance = error**2 * (1 - self.seed_share + self.seed_share * num_seeds / seeds)
+            variance -= error**2 * self.item_share * (1 - num_items / items)
+            df = self.df * max(1.0, (seeds - 1) / max(1, num_seeds - 1))
+            return size >= (float(_t_scale(z, np.array(df))) + float(ndtri(power))) * math.sqrt(max(variance, 0.0))
+
+        seeds = next((s for s in range(num_seeds, MOST * num_seeds) if finds(s, num_items)), None)
+        steps = range(num_items, MOST * num_items, max(1, num_items // 50))
+        return seeds, next((n for n in steps if finds(num_seeds, n)), None)
 
 
 def compare(
@@ -115,19 +124,18 @@ def _compare(parts: Components, pairs: Sequence[tuple[str, str]], level: float) 
     errors_C = np.sqrt(np.maximum(parts.variances(contrasts_CP), least))
     df_C = parts.degrees_of_freedom(contrasts_CP)
     differences_C = contrasts_CP @ parts.means
-    shares_C = np.minimum(1.0, parts.seed_variances(contrasts_CP) / errors_C**2)
+    of_seeds_C = np.minimum(1.0, parts.divided_by_seeds(contrasts_CP) / errors_C**2)
+    of_items_C = np.clip(1.0 - contrasts_CP**2 @ (parts.seed_variance / parts.num_seeds) / errors_C**2, 0.0, 1.0)
 
     drawn_BC, variances_BC = parts.redraw(contrasts_CP, NUM_DRAWS, np.random.default_rng(key64(0, "max_t")))
     largest_B = np.sort(_normal_scale(drawn_BC / np.sqrt(np.maximum(variances_BC, least)), df_C).max(1))
     quantiles_C = _t_scale(float(np.quantile(largest_B, level)), df_C)
     num_beyond_C = NUM_DRAWS - np.searchsorted(largest_B, _normal_scale(differences_C / errors_C, df_C))
     p_values_C = (1 + num_beyond_C) / (1 + NUM_DRAWS)
-    return tuple(
-        Comparison(
-            a, b, Interval(float(d), float(d - q * se), float(d + q * se)), float(se), float(df), float(p), float(s)
-        )
-        for (a, b), d, se, df, q, p, s in zip(pairs, differences_C, errors_C, df_C, quantiles_C, p_values_C, shares_C)
-    )
+    lows_C, highs_C = differences_C - quantiles_C * errors_C, differences_C + quantiles_C * errors_C
+    columns = (differences_C, lows_C, highs_C, errors_C, df_C, p_values_C, of_seeds_C, of_items_C)
+    rows = zip(pairs, np.stack(columns, axis=1).tolist(), strict=True)
+    return tuple(Comparison(a, b, Interval(*numbers[:3]), *numbers[3:]) for (a, b), numbers in rows)
 
 
 def _contrast(names: Sequence[str], a: str, b: str) -> Array:

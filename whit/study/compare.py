@@ -4,6 +4,7 @@ Only run directories are read, so a leaderboard can be made again at any time. T
 crossed random effects of items (by group) and seeds, simultaneous over the comparisons.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from whit.stats.intervals import seed_means
 from whit.stats.paired import compare as compare_pairs
 from whit.stats.paired import compare_to_reference
 from whit.stats.passk import majority_at_k
-from whit.study.study import Study
+from whit.study.study import PipelineSpec, Study
 from whit.study.verdict import Candidate, Verdict, decide
 
 REFERENCE = "zero_shot"
@@ -139,10 +140,13 @@ def compare(
                 )
             )
     rows.sort(key=lambda row: -row.accuracy.estimate)
-    stages = {REFERENCE: 0} | {spec.name: len(spec.stage) for spec in study.pipeline if not spec.control}
     failures = {name: str(record["error"]) for name, record in asked.items() if "error" in record}
     complete = len(asked) == len(study.arms) and len(runs) == len(study.runs())
-    candidates = {row.name: Candidate(row.flops, row.seconds, stages[row.name]) for row in rows if row.name in stages}
+    candidates = {
+        spec.name: _candidate(spec, [r for (name, _), r in runs.items() if name == spec.name], differences, study.flops)
+        for spec in study.candidates
+        if any(name == spec.name for name, _ in runs)
+    }
     verdict = decide(scores, groups, candidates, REFERENCE)
     trained = [row.name for row in rows if row.is_trained and not row.is_control]
     best = verdict.recommended if verdict.recommended in trained else next(iter(trained), None)
@@ -160,6 +164,23 @@ def compare(
         study.evaluate.samples,
         complete,
     )
+
+
+def _candidate(spec: PipelineSpec, records: list[Any], gains: Mapping[str, Interval], ceiling: float) -> Candidate:
+    """What a verdict weighs: costs are those of the runs that finished, the ceiling when none did."""
+    finished = [record for record in records if record["outcome"] == "finished"]
+    flops = [_flops(record) - _stop(record)["unspent_flops"] for record in finished] or [ceiling]
+    seconds = [sum(stage["seconds"] for stage in record["stages"]) for record in finished] or [math.inf]
+    is_sound = len(finished) == len(records)
+    return Candidate(gains.get(spec.name), float(np.mean(flops)), float(np.mean(seconds)), len(spec.stage), is_sound)
+
+
+def _flops(record: Any) -> float:
+    return float(sum(stage["flops"] for stage in record["stages"]))
+
+
+def _stop(record: Any) -> dict[str, Any]:
+    return record.get("stopped") or {"unspent_flops": 0.0, "flops": 0.0}
 
 
 def _best_run(best: str, runs: dict[tuple[str, int], Any]) -> str:
@@ -253,8 +274,7 @@ def _run_row(
     chosen_flops: float,
 ) -> Row:
     outcomes = [record["outcome"] for record in records]
-    stops = [record.get("stopped") or {"unspent_flops": 0.0, "flops": 0.0} for record in records]
-    whole = [sum(stage["flops"] for stage in record["stages"]) for record in records]
+    stops, whole = [_stop(record) for record in records], [_flops(record) for record in records]
     costs = [spent - stop["unspent_flops"] for spent, stop in zip(whole, stops, strict=True)]
     known = [spent + stop["flops"] + chosen_flops for spent, stop in zip(whole, stops, strict=True)]
     seconds = [sum(stage["seconds"] for stage in record["stages"]) for record in records]
