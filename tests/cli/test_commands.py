@@ -220,6 +220,7 @@ def test_doctor_checks_a_model_and_data_for_other_trainers(whit, tiny_model, sum
     short = whit("doctor", tiny_model, sums, "--max-new-tokens", 8, "--device", "cpu")
     assert short.code == 1 and "failed   truncation" in short.out
     assert whit("doctor", tiny_model).code == 2
+    assert "pre-flight looks at a task" in whit("doctor", "sft", f"model={tiny_model}").error
 
 
 @pytest.mark.parametrize("kind", [*PACKAGES, "recipe"])

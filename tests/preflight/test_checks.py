@@ -9,7 +9,6 @@ import torch
 
 from whit.core.parts import find, inputs, names, options
 from whit.core.types import Artifact, Group, Rollout, Segment, Verdict
-from whit.data.batch import Document
 from whit.preflight._types import SUPPLIES
 from whit.stages._supplies import Supplies
 
@@ -109,6 +108,9 @@ def test_template_and_generation_config_stop_at_different_tokens(supplies):
 
 def test_gold_completions_longer_than_completions_may_be(supplies):
     assert "40 of 40 gold completions pass 8 tokens" in message("truncation", supplies(max_new_tokens=8))
+    bare = supplies({**SFT, "source": "answers"}, max_new_tokens=10)
+    assert max(map(len, bare.gold)) < min(map(len, supplies().gold))  # rationales that nobody trains on do not count
+    assert check("truncation", supplies({**SFT, "source": "answers"}, max_new_tokens=20)).status == "ok"
 
 
 def test_prompts_longer_than_the_context(supplies):
@@ -125,24 +127,18 @@ def test_attention_that_leaks_between_packed_documents(supplies, monkeypatch):
 
 
 def test_a_loss_that_is_normalised_by_micro_batches(supplies, monkeypatch):
-    def mean_of_means(documents, term):
-        return [1 / (len(documents) * document.num_supervised) for document in documents]
+    from whit.training.loop import step_gradient
 
-    broken = supplies()
-    broken.documents[0] = Document(broken.documents[0].ids, spans=broken.documents[0].spans)
-    sound = check("micro_batches", broken)
-    assert sound.status == "ok"
-    real = find("check", "micro_batches").__globals__["_gradient"]
-    lengths = iter([True, False])
+    def mean_of_means(forward, terms, documents, optimizer, progress, max_tokens, device):
+        cut = [documents] if max_tokens > 1000 else [[document] for document in documents]
+        for part in cut:  # each with denominators of its own
+            step_gradient(forward, terms, part, optimizer, progress, max_tokens, device)
+        for master in optimizer.masters:
+            if master.grad is not None:
+                master.grad /= len(cut)
 
-    def gradient(policy, batches):
-        if next(lengths):
-            return real(policy, batches)
-        monkeypatch.setattr("whit.preflight.micro_batches.token_weights", mean_of_means)
-        return real(policy, batches)
-
-    monkeypatch.setattr("whit.preflight.micro_batches._gradient", gradient)
-    assert "differ by" in message("micro_batches", broken)
+    monkeypatch.setattr("whit.preflight.micro_batches.step_gradient", mean_of_means)
+    assert "differ by" in message("micro_batches", supplies())
 
 
 def test_a_verifier_that_raises(supplies, tmp_path, sums):
@@ -155,11 +151,19 @@ def test_a_verifier_that_raises(supplies, tmp_path, sums):
     assert "the verifier raises for 40 of 40 examples" in message("verifiers", broken)
 
 
-def test_a_verifier_that_rewards_silence(supplies, tmp_path, sums):
-    (tmp_path / "reward.py").write_text("def kind(completions, **more):\n    return [1.0 for _ in completions]\n")
+def test_a_verifier_that_takes_silence(supplies, monkeypatch):
     broken = supplies()
-    broken.task = {"name": str(sums), "verifier": f"{tmp_path / 'reward.py'}:kind"}
+    assert broken.examples
+    monkeypatch.setattr("whit.preflight.verifiers.judge", lambda text, example: Verdict(True))
     assert "takes an empty completion for 40 of 40" in message("verifiers", broken)
+
+
+@pytest.mark.parametrize(("value", "status"), [("1.0", "warning"), ("0.5 * bool(c)", "ok")])
+def test_a_reward_function_may_score_anything_that_tells_gold_from_nothing(value, status, supplies, tmp_path, sums):
+    (tmp_path / "reward.py").write_text(f"def kind(completions, **more):\n    return [{value} for c in completions]\n")
+    given = supplies()
+    given.task = {"name": str(sums), "verifier": f"{tmp_path / 'reward.py'}:kind"}
+    assert check("verifiers", given).status == status
 
 
 def test_gold_that_its_verifier_refuses(supplies):
@@ -176,14 +180,20 @@ def group(*rewards):
 
 def test_groups_that_are_all_wrong_or_all_right(supplies):
     signal = find("check", "signal")
-    hard = signal([group(0.0, 0.0)] * 48 + [group(0.0, 1.0)] * 2)
+    hard = signal([group(0.0, 0.0)] * 48 + [group(0.0, 1.0)] * 2, 2)
     assert (hard.status, hard.remedy) == ("warning", "run SFT first, or take easier problems.")
-    assert hard.message.startswith(
-        "RL would learn from 4.0 % [1.1, 13.5] of groups (50 prompts x 2 samples, 2 % correct)"
-    )
-    easy = signal([group(1.0, 1.0)] * 50)
+    assert hard.message.startswith("RL would learn from 4.0 % [1.1, 13.5] of groups of 2 (50 prompts x 2 samples, 2 %")
+    easy = signal([group(1.0, 1.0)] * 50, 2)
     assert (easy.status, easy.remedy) == ("warning", "the task is solved: take harder problems.")
-    assert signal([group(0.0, 1.0)] * 10).status == "ok"
+    assert signal([group(0.0, 1.0)] * 10, 2).status == "ok"
+
+
+def test_the_share_of_groups_with_signal_is_that_of_the_groups_size():
+    """Of 8 samples 2 right: a pair differs in 1 - (1 + 15) / 28 of the draws; 16 with replacement nearly always."""
+    groups = [group(*[1.0] * 2, *[0.0] * 6)] * 20
+    assert "42.9 %" in find("check", "signal")(groups, 2).message
+    assert "100.0 %" in find("check", "signal")(groups, 8).message
+    assert "99.0 %" in find("check", "signal")(groups, 16).message
 
 
 def test_a_sampler_of_other_weights_than_the_trainers(supplies):
@@ -193,6 +203,23 @@ def test_a_sampler_of_other_weights_than_the_trainers(supplies):
         for parameter in broken.working.decoder.parameters():
             parameter.mul_(1.5)
     assert "sampler and trainer differ by" in message("logprobs", broken)
+
+
+def test_a_gap_that_is_no_number_is_a_failure(supplies, monkeypatch):
+    monkeypatch.setattr("whit.preflight.update._distance", lambda *_: float("nan"))
+    assert "nan nats" in message("update", supplies())
+
+
+def test_examples_that_do_not_fit_are_left_out_of_the_documents(supplies):
+    long = supplies(RL)
+    long.examples[0] = replace(long.examples[0], prompt="long " * 500)
+    assert len(long.documents) == 39
+
+
+def test_a_teacher_of_texts_or_of_another_loss_has_no_vocabulary_to_compare(supplies, tiny_model):
+    asked = {**KD, "terms": [{"objective": "cross_entropy"}]}
+    assert supplies(asked, teacher=str(tiny_model)).teacher_vocab is None
+    assert supplies(KD, teacher=str(tiny_model)).teacher_vocab
 
 
 def test_a_teacher_with_another_tokenizer(supplies, tiny_model, tmp_path):

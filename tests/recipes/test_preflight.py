@@ -66,5 +66,31 @@ def test_a_check_to_ignore_that_is_not_there(recipe, site, tmp_path):
         execute(recipe(ignore_checks=["stop_token"]), site, tmp_path / "run")
 
 
+def test_what_raises_is_a_failed_check_with_its_reason(recipe, site, tmp_path):
+    (tmp_path / "rw.py").write_text("def broken(verdict, text):\n    raise KeyError('solution')\n")
+    rl = recipe([{"kind": "rl", "reward": f"{tmp_path / 'rw.py'}:broken"}])
+    failed = {checked.check: checked.message for checked in preflight(rl, site) if checked.status == "failed"}
+    assert failed == dict.fromkeys(("logprobs", "signal"), "it could not be made: KeyError: 'solution'")
+
+
+def test_what_is_found_depends_on_the_code_of_the_reward(recipe, site, tmp_path, monkeypatch):
+    (tmp_path / "rw.py").write_text("def mine(verdict, text):\n    return 0.0\n")
+    covered = []
+    monkeypatch.setattr("whit.recipes.preflight.code_digest", lambda modules: str(covered.extend(modules)))
+    preflight(recipe([{"kind": "rl", "reward": f"{tmp_path / 'rw.py'}:mine"}]), site)
+    assert {str(tmp_path / "rw.py"), "whit.preflight.signal", "whit.algorithms.grpo"} <= set(covered)
+
+
+def test_warnings_are_told_and_recorded(recipe, tmp_path):
+    told = []
+    run = execute(recipe("rl", budget={"flops": 5e9}), Site(tmp_path / "runs", notify=told.append), tmp_path / "run")
+    warned = [line["check"] for line in told if line.get("status") == "warning"]
+    assert "signal" in warned and [row["check"] for row in run["checks"]] == warned
+
+
+def test_a_teacher_that_no_stage_asks_is_not_looked_for(recipe, site):
+    assert preflight(recipe("sft", teacher="nowhere"), site)
+
+
 def test_a_model_made_from_nothing_has_nothing_to_check(site):
     assert preflight(Recipe.make({"name": "r", "task": "word_problems", "stage": [{"kind": "pretrain"}]}), site) == []

@@ -8,11 +8,13 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from whit.core.errors import TemplateError
 from whit.core.types import Message
 from whit.data.batch import Document, collate
 from whit.data.render import Renderer
@@ -36,9 +38,13 @@ def elsewhere(path: Path, *, dtype: str, device: str, template: str | None) -> d
     panel = json.loads(PANEL.read_text())
     asked = panel["instructions"]
     engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)
-    prompts = [renderer.prompt([Message("user", row["prompt"])]) for row in asked]
-    written = engine.generate(prompts, Sampling(temperature=0.0, max_new_tokens=MAX_NEW_TOKENS))
-    answers = [renderer.decode(group[0].ids) for group in written]
+    prompts = {}
+    for index, row in enumerate(asked):
+        with suppress(TemplateError):  # longer than the model's context: it counts as not followed
+            prompts[index] = renderer.prompt([Message("user", row["prompt"])])
+    written = engine.generate(list(prompts.values()), Sampling(temperature=0.0, max_new_tokens=MAX_NEW_TOKENS))
+    texts = {index: renderer.decode(group[0].ids) for index, group in zip(prompts, written, strict=True)}
+    answers = [texts.get(index, "") for index in range(len(asked))]
     followed = [follows(answer, row) for answer, row in zip(answers, asked, strict=True)]
     share = clustered_mean([float(is_right) for is_right in followed], list(range(len(asked))))
     return {
@@ -52,7 +58,10 @@ def elsewhere(path: Path, *, dtype: str, device: str, template: str | None) -> d
 
 
 def bits_per_byte(policy: Policy, texts: list[str]) -> float:
-    """Minus the log2-probability of the texts, each alone, over their bytes; a text's first token is given."""
+    """Minus the log2-probability of the texts, each alone, over their bytes; a text's first token is given.
+
+    NaN where the tokenizer makes nothing of the texts.
+    """
     device = next(policy.decoder.parameters()).device
     nats, size = 0.0, 0
     for text in texts:
@@ -62,7 +71,7 @@ def bits_per_byte(policy: Policy, texts: list[str]) -> float:
         logprobs, _ = score(policy.decoder, collate([Document(ids, spans=((1, len(ids)),))], device))
         nats -= float(logprobs.to(torch.float64).sum())
         size += len(policy.tokenizer.decode(ids[1:]).encode())
-    return nats / math.log(2) / max(1, size)
+    return nats / math.log(2) / size if size else math.nan
 
 
 def follows(answer: str, row: Mapping[str, Any]) -> bool:

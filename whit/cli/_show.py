@@ -51,6 +51,17 @@ def count(number: float) -> str:
     return f"{number:.0f}"
 
 
+def tell_check(line: dict[str, Any]) -> None:
+    """A pre-flight check that is not ok; the same words once in a process."""
+    text = f"{line['status']}: {line['check']}: {line['message']}. {line['remedy']}"
+    if text not in _told:
+        _told.add(text)
+        paragraph(text)
+
+
+_told: set[str] = set()
+
+
 class Ticker:
     """One line on stderr that is rewritten in place; nothing when stderr is not a terminal, but a line a minute."""
 
@@ -84,6 +95,10 @@ class StageView:
         self.ticker, self.stage, self.started, self.first = Ticker(), "", 0.0, 0.0
 
     def __call__(self, line: dict[str, Any]) -> None:
+        if "check" in line:
+            self.ticker.clear()
+            tell_check(line)
+            return
         if "evaluating" in line:
             self.ticker.show(f"scoring on {line['evaluating']}: {count(line['new_tokens'])} tokens")
             return

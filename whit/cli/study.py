@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import Ticker, as_json, count, duration, note, paragraph, say, size
+from whit.cli._show import Ticker, as_json, count, duration, note, paragraph, say, size, tell_check
 
 if TYPE_CHECKING:
     from whit.study.jobs import Job
@@ -71,13 +71,14 @@ def run_and_watch(study: "Study", directory: Path, runs: Path, workers: int, dev
         note(f"{finished} of {total} runs are finished; going on.")
     watch = _Watch(total, finished)
     chosen = choose_workers(workers or study.workers, model_shape(study.start()), device)
-    outcome = run_study(study, directory, runs, workers=chosen, device=device, watch=watch)
+    outcome = run_study(study, directory, runs, workers=chosen, device=device, watch=watch, notify=tell_check)
     watch.ticker.clear()
     return outcome
 
 
 def show(outcome: "Outcome", *, json: bool = False) -> None:
     """The leaderboard on stdout; the last line is the path of what was written."""
+    from whit.core.errors import WhitError
     from whit.report.html import write_report
     from whit.report.leaderboard import render
 
@@ -89,7 +90,11 @@ def show(outcome: "Outcome", *, json: bool = False) -> None:
     say(render(outcome.leaderboard.to_plain()))
     if outcome.exported:
         say(f"best model ({outcome.leaderboard.best_run}): {outcome.exported}")
-    say(str(write_report(outcome.directory)))
+    try:
+        say(str(write_report(outcome.directory)))
+    except WhitError as error:  # the study is done: what cannot be told of it is no failure of it
+        note(f"no report: {error}")
+        say(str(outcome.directory))
 
 
 class _Watch:

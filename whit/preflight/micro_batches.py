@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import torch
 
-from whit.data.batch import Document, collate
+from whit.data.batch import Document
 from whit.models.load import Policy
 from whit.objectives._types import Term
 from whit.objectives.cross_entropy import cross_entropy
 from whit.preflight._tail import trainable_tail
 from whit.preflight._types import Finding, verdict
+from whit.training.loop import step_gradient
 from whit.training.optim import Optim, Optimizer
-from whit.training.signals import Forward, accumulate
-from whit.training.weights import token_weights
+from whit.training.signals import Forward
 
 NUM_DOCUMENTS = 4
 
@@ -24,8 +24,7 @@ def micro_batches(policy: Policy, documents: Sequence[Document], *, max_differen
     """
     chosen = sorted(documents, key=lambda document: document.num_supervised)
     chosen = [chosen[round(i * (len(chosen) - 1) / max(1, NUM_DOCUMENTS - 1))] for i in range(NUM_DOCUMENTS)]
-    together = _gradient(policy, [chosen])
-    apart = _gradient(policy, [[document] for document in chosen])
+    together, apart = _gradient(policy, chosen, max_tokens=1 << 30), _gradient(policy, chosen, max_tokens=1)
     difference = float((together - apart).norm() / together.norm())
     return verdict(
         difference <= max_difference,
@@ -34,16 +33,11 @@ def micro_batches(policy: Policy, documents: Sequence[Document], *, max_differen
     )
 
 
-def _gradient(policy: Policy, batches: Sequence[Sequence[Document]]) -> torch.Tensor:
-    term = Term(cross_entropy)
+def _gradient(policy: Policy, documents: Sequence[Document], max_tokens: int) -> torch.Tensor:
     device = next(policy.decoder.parameters()).device
-    documents = [document for batch in batches for document in batch]
-    weights = dict(zip(map(id, documents), token_weights(documents, term), strict=True))
     with trainable_tail(policy.decoder):
         optimizer = Optimizer(policy.decoder, Optim(), 1.0)
-        for batch in batches:
-            own = {term.name: [weights[id(document)] for document in batch]}
-            accumulate(Forward(policy.decoder), collate(batch, device), [term], own, optimizer, 0.0)
+        step_gradient(Forward(policy.decoder), [Term(cross_entropy)], documents, optimizer, 0.0, max_tokens, device)
         gradients = [m.grad.flatten() for m in optimizer.masters if m.grad is not None]
         optimizer.adamw.zero_grad(set_to_none=True)
     return torch.cat(gradients)

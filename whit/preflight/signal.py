@@ -1,6 +1,8 @@
 """Whether RL would have anything to learn from."""
 
+from collections import Counter
 from collections.abc import Sequence
+from math import comb
 
 from whit.core.types import Group
 from whit.preflight._types import Finding
@@ -9,15 +11,15 @@ from whit.stats.intervals import wilson
 Z = 1.96  # 95 %
 
 
-def signal(groups: Sequence[Group], *, least: float = 0.1) -> Finding:
-    """At least a share `least` of the groups hold different rewards: the others have no gradient."""
-    mixed = sum(len({rollout.reward for rollout in group.rollouts}) > 1 for group in groups)
-    share = wilson(mixed / max(1, len(groups)), len(groups), Z)
+def signal(groups: Sequence[Group], group_size: int, *, least: float = 0.1) -> Finding:
+    """At least a share `least` of groups of `group_size` would hold different rewards: the others have no gradient."""
+    expected = sum(1 - _all_equal(Counter(r.reward for r in group.rollouts), group_size) for group in groups)
+    share = wilson(expected / max(1, len(groups)), max(1, len(groups)), Z)
     solved = sum(rollout.verdict.correct for group in groups for rollout in group.rollouts)
     count = sum(len(group.rollouts) for group in groups)
     found = (
-        f"RL would learn from {share.percent()} of groups ({len(groups)} prompts x {count // max(1, len(groups))} samples, "
-        f"{100 * solved / max(1, count):.0f} % correct)"
+        f"RL would learn from {share.percent()} of groups of {group_size} ({len(groups)} prompts x "
+        f"{count // max(1, len(groups))} samples, {100 * solved / max(1, count):.0f} % correct)"
     )
     if share.estimate >= least:
         return Finding("ok", found)
@@ -27,3 +29,11 @@ def signal(groups: Sequence[Group], *, least: float = 0.1) -> Finding:
         found,
         "run SFT first, or take easier problems." if few else "the task is solved: take harder problems.",
     )
+
+
+def _all_equal(rewards: Counter[float], size: int) -> float:
+    """The chance that a group has one reward only: of samples drawn without replacement where they suffice, else with."""
+    total = rewards.total()
+    if size <= total:
+        return sum(comb(count, size) for count in rewards.values()) / comb(total, size)
+    return sum((count / total) ** size for count in rewards.values())

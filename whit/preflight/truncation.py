@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from whit.core.answers import completion_text
 from whit.core.errors import TemplateError
 from whit.core.types import Example
 from whit.data.render import Renderer
@@ -11,10 +10,15 @@ from whit.prompting.zero_shot import zero_shot
 
 
 def truncation(
-    examples: Sequence[Example], renderer: Renderer, max_new_tokens: int, *, max_share: float = 0.05
+    examples: Sequence[Example],
+    gold: Sequence[str],
+    renderer: Renderer,
+    max_new_tokens: int,
+    *,
+    max_share: float = 0.05,
 ) -> Finding:
     """At most `max_share` of the gold completions are longer than completions may be, or than the model's context."""
-    lengths = [len(renderer.completion(completion_text(example))) for example in examples]
+    lengths = [len(renderer.completion(text)) for text in gold]
     room = [_room(renderer, example) for example in examples]
     too_long = [n for n, left in zip(lengths, room, strict=True) if n > left]
     cut = sum(n > max_new_tokens for n in lengths)

@@ -11,25 +11,35 @@ from whit.verifiers._judge import judge
 def verifiers(examples: Sequence[Example]) -> Finding:
     """The verifier takes every gold completion, with its rationale and without, and refuses an empty one.
 
-    A reward function of the user's own may score anything: it must not raise, and must tell gold from nothing.
+    A reward function of the user's own may score anything: it must not raise, and should tell gold from nothing.
     """
-    refused, empty, raised = [], [], []
+    refused, empty, raised, blind = [], [], [], []
     for example in examples:
         texts = {completion_text(example), completion_text(example, with_rationale=False)}
-        verdicts = [judge(text, example) for text in texts]
-        nothing = judge("", example)
-        if any(v.status == "crash" for v in (*verdicts, nothing)):
-            raised.append(f"{example.id}: {next(v.reason for v in (*verdicts, nothing) if v.status == 'crash')}")
-        elif not all(v.correct for v in verdicts):
+        verdicts, nothing = [judge(text, example) for text in texts], judge("", example)
+        crashes = [verdict.reason for verdict in (*verdicts, nothing) if verdict.status == "crash"]
+        if crashes:
+            raised.append(f"{example.id}: {crashes[0]}")
+        elif ":" in example.verifier:
+            if all(verdict.reward == nothing.reward for verdict in verdicts):
+                blind.append(example.id)
+        elif not all(verdict.correct for verdict in verdicts):
             refused.append(f"{example.id}: {example.gold!r}")
         elif nothing.correct:
             empty.append(example.id)
-    for what, found, remedy in (
-        ("the verifier raises", raised, "Mend it: what it raises would count as wrong."),
-        ("the verifier refuses gold", refused, "Mend these answers, or choose another verifier."),
-        ("the verifier takes an empty completion", empty, "Choose another verifier: the model would learn silence."),
+    for status, what, found, remedy in (
+        ("failed", "the verifier raises", raised, "Mend it: what it raises would count as wrong."),
+        ("failed", "the verifier refuses gold", refused, "Mend these answers, or choose another verifier."),
+        (
+            "failed",
+            "the verifier takes an empty completion",
+            empty,
+            "Choose another verifier: the model would learn silence.",
+        ),
+        ("warning", "the reward of gold is that of nothing", blind, "Is this what the reward is meant to be?"),
     ):
         if found:
             shown = "; ".join(found[:3])
-            return Finding("failed", f"{what} for {len(found):,} of {len(examples):,} examples ({shown})", remedy)
+            message = f"{what} for {len(found):,} of {len(examples):,} examples ({shown})"
+            return Finding("failed" if status == "failed" else "warning", message, remedy)
     return Finding("ok", f"gold is taken and nothing refused, on {len(examples):,} examples")

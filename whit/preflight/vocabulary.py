@@ -1,18 +1,19 @@
 """Whether a teacher's probabilities are about the same tokens as the student's."""
 
-from whit.models.load import Policy
+from collections.abc import Mapping
+
+from whit.data.render import Renderer
 from whit.preflight._types import Finding
 
 
-def vocabulary(policy: Policy, teacher: Policy) -> Finding:
-    """Every token of the student is the same string under the same id in the teacher."""
-    ours, theirs = policy.tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
-    moved = [token for token, index in ours.items() if theirs.get(token) != index]
-    rows = policy.decoder.config.shape.vocab_size, teacher.decoder.config.shape.vocab_size
-    counts = f"{len(ours):,} tokens of the student, {len(theirs):,} of the teacher; {rows[0]:,} and {rows[1]:,} logits"
+def vocabulary(renderer: Renderer, teacher_vocab: Mapping[str, int]) -> Finding:
+    """Every token of the student is the same string under the same id in the teacher; the sizes may differ."""
+    ours = renderer.tokenizer.get_vocab()
+    moved = [token for token, index in ours.items() if teacher_vocab.get(token) != index]
+    counts = f"{len(ours):,} tokens of the student, {len(teacher_vocab):,} of the teacher"
     if moved:
         return Finding(
             "failed", f"{counts}; {len(moved):,} are another token or none in the teacher ({moved[0]!r}, ...)",
-            "Distil through text: kd with text = \"teacher\" and cross-entropy alone, or a file of the teacher's texts.",
+            "Distil through text: give a file of the teacher's texts (columns prompt and completion) as teacher.",
         )  # fmt: skip
     return Finding("ok", counts)

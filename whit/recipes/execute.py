@@ -30,8 +30,7 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
     Raises PreflightError when a check finds that the run would go wrong in silence.
     Errors of usage are not outcomes: they are raised, but for a budget that was too small for a later stage.
     """
-    if not failure:
-        require(recipe, site)
+    checks = [] if failure else require(recipe, site)
     write_beside(directory / "recipe.toml", write_toml(recipe.resolved()))
     artifacts: list[Artifact] = []
     outcome, error = "failed" if failure else "finished", failure
@@ -61,6 +60,7 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
     scored = score(model, recipe, site) if recipe.task is not None and model else None
     run = {
         "name": recipe.name, "fingerprint": fingerprint(recipe), "protocol": protocol(recipe),
+        "checks": [c.model_dump(include={"check", "status", "message"}) for c in checks if c.status != "ok"],
         "seed": recipe.seed, "outcome": outcome, "error": error,
         "model": str(model.path) if model else "", "stopped": stopped,
         "stages": [_stage(artifact) for artifact in artifacts if artifact.facts()],

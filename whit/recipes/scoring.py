@@ -4,10 +4,10 @@ import json
 from importlib.metadata import version
 from typing import Any, Literal
 
-from whit.analysis.elsewhere import elsewhere
+from whit.analysis.elsewhere import PANEL, elsewhere
 from whit.core.files import read_record
 from whit.core.ledger import Ledger
-from whit.core.rundir import Facts, Run, code_digest, write_beside
+from whit.core.rundir import Facts, Run, code_digest, digest_of, write_beside
 from whit.core.seeds import key64
 from whit.core.settings import Frozen
 from whit.core.types import Artifact, Split
@@ -73,7 +73,8 @@ def score(
 def score_elsewhere(artifact: Artifact, recipe: Recipe, site: Site) -> dict[str, Any]:
     """What a model does on a small fixed panel off the task (`analysis.elsewhere`), or what was found before."""
     facts = Facts(
-        stage="elsewhere", settings={"template": recipe.template}, inputs={"model": artifact.key}, seed=0, limit_flops=None,
+        stage="elsewhere", settings={"template": recipe.template},
+        inputs={"model": artifact.key, "panel": digest_of(PANEL)}, seed=0, limit_flops=None,
         code=code_digest(["whit.analysis.elsewhere"]), dtype=resolve_dtype(recipe, site.device), device=site.device,
         torch=version("torch"),
     )  # fmt: skip

@@ -35,7 +35,9 @@ def gather(directory: Path) -> Json:
     study, board = read_toml(directory / "study.toml"), read_record(directory / "leaderboard.json")
     if "verdict" not in board or "protocol" not in board:
         raise RunError(f"{directory} was written by an older whit: run its study again, then report.")
+    shown = {row["name"] for row in board["rows"]}
     runs = {path.parent.name: read_record(path) for path in sorted(directory.glob("runs/*/run.json"))}
+    runs = {name: record for name, record in runs.items() if pipeline_of(name) in shown}
     arms = {path.stem: read_record(path) for path in sorted(directory.glob("arms/*.json"))}
     scored = {name: record for name, record in {**arms, **runs}.items() if record.get("score")}
     completions = {name: _completions(directory, record) for name, record in scored.items()}
@@ -53,6 +55,7 @@ def gather(directory: Path) -> Json:
         "suspicious": _suspicious(trained),
         "elsewhere": _elsewhere({**arms, **runs}),
         "items": _items(completions),
+        "missing": sorted(name for name, rows in completions.items() if not rows),
     }  # fmt: skip
 
 
@@ -81,7 +84,7 @@ def _curves(directory: Path, name: str, record: Mapping[str, Any]) -> Json:
     for stage in record["stages"]:
         place = made_beside(directory / "study.toml", stage["path"])
         file = place / "metrics.jsonl" if place else None
-        rows = read_rows(file) if file and file.exists() else []
+        rows = read_rows(file) if file and file.exists() and file.stat().st_size else []
         stages.append(
             {"kind": stage["kind"], "curves": {key: _points(rows, key) for key in CURVES if _points(rows, key)}}
         )
@@ -153,8 +156,7 @@ def _suspicious(trained: Mapping[str, list[Json]]) -> list[Json]:
         answers: dict[str, Counter[str]] = {}
         for row in rows:
             about.setdefault(row["id"], row)
-            if row["answer"] is not None:
-                answers.setdefault(row["id"], Counter())[_marked(row)] += 1
+            answers.setdefault(row["id"], Counter())[_marked(row)] += 1
         for item, counted in answers.items():
             answer, count = counted.most_common(1)[0]
             if count >= ONE_VOICE * counted.total():
@@ -172,6 +174,9 @@ def _suspicious(trained: Mapping[str, list[Json]]) -> list[Json]:
 
 
 def _marked(row: Mapping[str, Any]) -> str:
+    """Whether and what a completion answers; one without an answer is neither right nor wrong here."""
+    if row["answer"] is None:
+        return "none:"
     return f"{'right' if row['correct'] else 'wrong'}:{row['answer']}"
 
 

@@ -2,23 +2,28 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
 
+import torch
+
+from whit.core.answers import completion_text
+from whit.core.errors import TemplateError
 from whit.core.ledger import Ledger
-from whit.core.parts import bind
+from whit.core.parts import bind, find, inputs
 from whit.core.types import Artifact, Example, Group
 from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
-from whit.models.load import Policy, load_policy, resolve_model
+from whit.models.load import Policy, load_policy, load_tokenizer, resolve_model
 from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.collect import Reward, collect
 from whit.stages._defaults import LEARNING_RATES, peak_lr
-from whit.stages._setup import gold_documents, open_ended
+from whit.stages._setup import open_ended
 from whit.stages._task import load_task
 from whit.training.optim import Optim
 
@@ -67,17 +72,25 @@ class Supplies:
         return load_task(self.task).take("train", NUM_EXAMPLES)
 
     @cached_property
+    def gold(self) -> list[str]:
+        with_rationale = self._source == "rationales"
+        return [completion_text(example, with_rationale=with_rationale) for example in self.examples]
+
+    @cached_property
     def documents(self) -> list[Document]:
-        """What a model will write is not there yet: gold stands for it."""
-        has_rationales = any(example.rationale for example in self.examples)
-        with_rationale = has_rationales and source_of(self.stage, has_rationales=has_rationales) != "answers"
-        documents = gold_documents(self.renderer, self.examples[:NUM_DOCUMENTS], with_rationale=with_rationale)
-        return documents if self.stage.get("end_of_turn", True) else open_ended(documents)
+        """What a model will write is not there yet: gold stands for it. What does not fit is left to `truncation`."""
+        found: list[Document] = []
+        for example, text in zip(self.examples, self.gold, strict=True):
+            with suppress(TemplateError):
+                found.append(self.renderer.document(zero_shot(example), text))
+            if len(found) == NUM_DOCUMENTS:
+                break
+        return found if self.stage.get("end_of_turn", True) else open_ended(found)
 
     @cached_property
     def groups(self) -> list[Group] | None:
         """Only of a stage that samples from the start model: what comes before would change what is sampled."""
-        if self.stage["kind"] != "rl" and self.stage.get("source") != "own":
+        if self.stage["kind"] != "rl" and self.stage.get("source") != "own" and not self.stage.get("on_policy"):
             return None
         reward = self.stage.get("reward", "accuracy")
         settings = {"name": reward} if isinstance(reward, str) else dict(reward)
@@ -87,12 +100,26 @@ class Supplies:
             for group in self._sampled()
         ]
 
+    @cached_property
+    def group_size(self) -> int | None:
+        if self.stage["kind"] != "rl":
+            return None
+        algorithm = self.stage.get("algorithm", "grpo")
+        settings = {"name": algorithm} if isinstance(algorithm, str) else dict(algorithm)
+        return int(bind("algorithm", str(settings.pop("name")), settings, "algorithm")().group_size)
+
+    @property
+    def _source(self) -> Source:
+        """Of the gold completions: those that a stage does not train on are taken without their rationale."""
+        source = source_of(self.stage, has_rationales=load_task(self.task).has_rationales)
+        return "answers" if source == "written" else source
+
     def _sampled(self) -> list[Group]:
         """Completions, judged; pipelines that differ in their reward look at the same ones."""
-        key = (self.start.key, repr(self.task), self.template, self.dtype, self.device, self.max_new_tokens)
+        sampling = Sampling.model_validate(self.stage.get("sampling", {})).within(self.max_new_tokens)
+        key = (self.start.key, repr(self.task), self.template, self.dtype, self.device, sampling)
         if key not in _groups:
             engine = Engine(self.working.decoder, self.renderer.stop_ids, decode=self.renderer.decode, max_rows=128)
-            sampling = Sampling(max_new_tokens=self.max_new_tokens)
             examples, groups = self.examples[:NUM_PROMPTS], list[Group]()
             size = 16 if self.working.decoder.config.shape.parameters < SMALL else 1
             started = time.monotonic()
@@ -111,18 +138,30 @@ class Supplies:
         return _groups[key]
 
     @cached_property
-    def teacher(self) -> Policy | None:
-        """Only where its probabilities are compared with the student's."""
-        asks = any("kl" in str(term.get("objective", "")) for term in self.stage.get("terms", ()))
+    def teacher_vocab(self) -> dict[str, int] | None:
+        """Only where the teacher's probabilities are compared with the student's."""
+        asks = any(
+            name.startswith("teacher")
+            for term in self.stage.get("terms", ())
+            for name in inputs(find("objective", str(term["objective"])))
+        )
         if not self._teacher or self.stage["kind"] != "kd" or not asks:
             return None
-        return load_policy(resolve_model(self._teacher), dtype="float32", device=self.device)
+        vocab: dict[str, int] = load_tokenizer(resolve_model(self._teacher)).get_vocab()
+        return vocab
 
     @cached_property
     def lr(self) -> float:
         optim = Optim.model_validate(self.stage.get("optim", {}))
         kind = self.stage["kind"] if (self.stage["kind"], "full") in LEARNING_RATES else "sft"
         return peak_lr(optim, kind, self.policy.decoder.config.shape, is_lora=bool(self.stage.get("lora")))
+
+    def close(self) -> None:
+        """Give back what was loaded: whoever runs next may need the memory."""
+        for name in ("policy", "working"):
+            self.__dict__.pop(name, None)
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
 
 
 def source_of(stage: Mapping[str, Any], *, has_rationales: bool) -> Source:

@@ -48,9 +48,9 @@ def normalise(spec: Any) -> dict[str, Any]:
 
 
 def is_file(spec: Any) -> bool:
-    """Whether a recipe's task is a data file and not the name of a part."""
+    """Whether a recipe's task or teacher is a data file, and not the name of a part or a model."""
     name = str(normalise(spec)["name"])
-    return name.endswith(FILES) or Path(name).is_file()
+    return not name.endswith(".gguf") and (name.endswith(FILES) or Path(name).is_file())
 
 
 def load_task(spec: Any, *, seed: int = 0) -> TaskData:

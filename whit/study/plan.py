@@ -61,10 +61,11 @@ def describe_study(study: Study) -> dict[str, Any]:
     notes = [f"arms that train nothing: {', '.join(study.arms)}", f"{len(plan_jobs(study))} jobs on {workers} workers"]
     if shared := study.flops * study.seeds * len(study.pipeline) - unique_flops(study):
         notes.append(f"first stages that pipelines share run once: {shared:.3g} FLOPs less")
+    seen = [detectable(study)] if study.evaluate.items else []  # else it is the size of the test split, not read here
     name, needs = dearest_start(study, shape, rates)
     notes += [_too_small(study.flops, needs, f"'{name}'")] if study.flops < needs else []
     return {
-        "stages": stages, "notes": [*notes, detectable(study), *study.notes], "flops": cost.flops, "seconds": cost.seconds,
+        "stages": stages, "notes": [*notes, *seen, *study.notes], "flops": cost.flops, "seconds": cost.seconds,
         "scoring_seconds": cost.evaluate_seconds / workers, "memory_bytes": cost.memory_bytes,
     }  # fmt: skip
 

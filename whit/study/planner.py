@@ -85,7 +85,7 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
 def detectable(study: Study) -> str:
     """The smallest difference that the study would find, in words, with typical spreads of items and seeds."""
     items = study.evaluate.items or MAX_ITEMS
-    num_pairs = len(study.pipeline) * (len(study.pipeline) + 1) // 2  # the untrained model stands among them
+    num_pairs = len(study.candidates) * (len(study.candidates) + 1) // 2  # the untrained model stands among them
     least = smallest_detectable_difference(
         items, study.seeds, num_samples=study.evaluate.samples, level=1 - 0.05 / max(1, num_pairs)
     )

@@ -8,12 +8,13 @@ from typing import Any
 
 from whit.core.errors import UsageError
 from whit.core.files import read_record
-from whit.core.rundir import write_beside
+from whit.core.rundir import Notify, silent, write_beside
 from whit.core.types import Interval
 from whit.recipes.export import export_model
 from whit.recipes.pipeline import Site, fingerprint
 from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
+from whit.recipes.scoring import protocol
 from whit.study.compare import Leaderboard, compare
 from whit.study.executors.local import Watch, run_jobs
 from whit.study.grid import write_study
@@ -32,18 +33,30 @@ class Outcome:
 
 
 def run_study(
-    study: Study, directory: Path, root: Path, *, workers: int, device: str = "cpu", watch: Watch | None = None
+    study: Study,
+    directory: Path,
+    root: Path,
+    *,
+    workers: int,
+    device: str = "cpu",
+    watch: Watch | None = None,
+    notify: Notify = silent,
 ) -> Outcome:
     """Run what is not finished, write `leaderboard.json`, export the best run.
 
     First learning rates are tried on dev, then one run of each pipeline chooses the finalists on dev, then these are
     tested; each round as far as the study asks for it.
-    directory: where the study is recorded. root: holds the artifacts, shared between studies.
+    directory: where the study is recorded. root: holds the artifacts, shared between studies. notify: told of pre-flight
+    checks that are not ok.
     """
+    site = Site(root, device=device, notify=notify)
 
     def do(jobs: list[Job], study: Study, plan: str) -> None:
+        jobs = _unfinished(jobs, directory, study)
+        for name in {job.name: None for job in jobs if job.kind != "arm"}:
+            require(study.recipe(name, 0), site)  # here, so that no worker starts in vain and no record goes
         write_study(directory / plan, study)
-        _do(jobs, study, plan, directory, root, workers=workers, device=device, watch=watch or (lambda *_: None))
+        _do(jobs, directory, root, workers=workers, device=device, watch=watch or (lambda *_: None), plan=plan)
 
     do(trial_jobs(study), study, "study.toml")
     tuned, rates = with_rates(study, directory)
@@ -71,21 +84,20 @@ def expected_runs(study: Study, directory: Path) -> tuple[int, int]:
     return total, finished
 
 
-def _do(
-    jobs: list[Job], study: Study, plan: str, directory: Path, root: Path, *, workers: int, device: str, watch: Watch
-) -> None:
-    """Run what is not recorded of the jobs of one round."""
+def _unfinished(jobs: list[Job], directory: Path, study: Study) -> list[Job]:
+    """The jobs of a round that are not recorded, after those of them that they need."""
     jobs = [job for job in jobs if not is_recorded(job, directory, study)]
     jobs = [job for job in jobs if job.kind != "prefix" or job.id in _needed(jobs)]
+    known = {job.id for job in jobs}
+    return [replace(job, after=tuple(name for name in job.after if name in known)) for job in jobs]
+
+
+def _do(jobs: list[Job], directory: Path, root: Path, *, workers: int, device: str, watch: Watch, plan: str) -> None:
     if not jobs:
         return
     for job in jobs:
         if job.kind == "run":  # made with other settings, or damaged: it must not stand in the new leaderboard
             (run_directory(directory, job.name, job.seed) / "run.json").unlink(missing_ok=True)
-    for name in {job.name: None for job in jobs if job.kind != "arm"}:
-        require(study.recipe(name, 0), Site(root, device=device))  # here, so that no worker starts in vain
-    known = {job.id for job in jobs}
-    jobs = [replace(job, after=tuple(name for name in job.after if name in known)) for job in jobs]
     threads = max(1, (os.cpu_count() or 1) // workers)
     run_jobs(jobs, directory, root, workers=workers, threads=threads, device=device, watch=watch, plan=plan)
 
@@ -107,6 +119,8 @@ def is_recorded(job: Job, directory: Path, study: Study) -> bool:
 def _stands(record: dict[str, Any], recipe: Recipe) -> bool:
     """Whether a record was made from what the recipe says now, and what it points at is still there."""
     is_same = record.get("fingerprint") == fingerprint(recipe)
+    judged = protocol(recipe)
+    is_same = is_same and record.get("protocol", judged) == judged
     return is_same and all(Path(record[key]).exists() for key in ("model", "score_path") if key in record)
 
 

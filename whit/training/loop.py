@@ -96,7 +96,7 @@ def train(
             if not run.ledger.fits(sum(cost)):
                 break
             begun = time.perf_counter()
-            sums = _gradient(forward, terms, feed.documents, optimizer, progress, max_tokens, device)
+            sums = step_gradient(forward, terms, feed.documents, optimizer, progress, max_tokens, device)
             line |= {name: float(value) for name, value in sums.terms.items()}
             _check_finite(line, list(sums.terms), step)
             line["grad_norm"], line["lr"] = optimizer.step(progress)
@@ -150,7 +150,7 @@ def micro_batches(documents: Sequence[Document], max_tokens: int) -> list[list[i
     return pack([len(d.ids) for d in documents], max(max_tokens, longest))
 
 
-def _gradient(
+def step_gradient(
     forward: Forward,
     terms: Sequence[Term],
     documents: Sequence[Document],
@@ -159,6 +159,7 @@ def _gradient(
     max_tokens: int,
     device: torch.device,
 ) -> Sums:
+    """The gradient of one optimizer step, added up micro-batch by micro-batch. Returns the weighted sum of each term."""
     if not any(d.num_supervised for d in documents):
         raise DataError(
             "no token of this step is supervised. Check the chat template and the completions (`whit inspect`)."

@@ -215,9 +215,10 @@ function panel(kind, key, lines) {
     svg("text", { class: "muted", x: left - 6, y: y(t) + 4, "text-anchor": "end" }, String(+t.toPrecision(3))));
   for (const t of [0, 0.5, 1]) chart.append(svg("text", { class: "muted", x: x(t), y: height - 6, "text-anchor": t === 1 ? "end" : "middle" }, `${100 * t} %`));
   for (const line of lines) chart.append(svg("polyline", { fill: "none", stroke: colour(line.pipeline), "stroke-width": 1.6, "stroke-dasharray": DASHES[place(line.pipeline)],
-    opacity: line.seed === 0 ? 1 : 0.45, points: line.points.map((p) => `${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join(" ") }));
+    opacity: line.first ? 1 : 0.45, points: line.points.map((p) => `${x(p[0]).toFixed(1)},${y(p[1]).toFixed(1)}`).join(" ") }));
   return el("figure", {}, el("figcaption", {}, NAMES[key]), chart);
 }
+const firstSeed = (name) => Math.min(...data.runs.filter((r) => r.pipeline === name).map((r) => r.seed));
 const stageKinds = [...new Set(data.curves.flatMap((run) => run.stages.map((s) => s.kind)))];
 if (stageKinds.length) {
   const parts = [];
@@ -227,7 +228,7 @@ if (stageKinds.length) {
     const found = new Set();
     const panels = keys.map((key) => panel(kind, key, data.curves.flatMap((run) => run.stages
       .filter((s) => s.kind === kind && s.curves[key])
-      .map((s) => { found.add(run.pipeline); return { pipeline: run.pipeline, seed: run.seed, points: s.curves[key] }; }))));
+      .map((s) => { found.add(run.pipeline); return { pipeline: run.pipeline, first: run.seed === firstSeed(run.pipeline), points: s.curves[key] }; }))));
     parts.push(el("h3", {}, `Stage ${kind}`), legend(pipelines.filter((p) => found.has(p))), el("div", { class: "panels" }, ...panels));
   }
   section("curves", "Learning curves", el("p", { class: "muted small" },
@@ -247,7 +248,7 @@ if (data.elsewhere.length) {
   const change = (e, key, digits, factor) => (base && e !== base ? ` (${e[key] >= base[key] ? "+" : ""}${(factor * (e[key] - base[key])).toFixed(digits)})` : "");
   section("elsewhere", "What training did elsewhere", table(["pipeline", "instructions followed %", "bits per byte of plain text"],
     data.elsewhere.map((e) => el("tr", {}, cell(e.name), cell((100 * e.instructions).toFixed(0) + change(e, "instructions", 0, 100)),
-      cell(e.bits_per_byte.toFixed(3) + change(e, "bits_per_byte", 3, 1)))), { label: "Elsewhere" }),
+      cell(e.bits_per_byte === null ? "-" : e.bits_per_byte.toFixed(3) + change(e, "bits_per_byte", 3, 1)))), { label: "Elsewhere" }),
     el("p", { class: "muted small" }, `A fixed panel of ${data.elsewhere[0].of} checkable instructions and a page of plain text; ` +
       "mean over seeds, in brackets the change from the untrained model. Small: it shows damage, it does not rank."));
 }
@@ -276,6 +277,8 @@ if (data.suspicious.length) section("suspicious", "Suspicious gold", el("p", {},
     cell(s.gold), cell(s.answer), cell(`${s.runs} of ${s.of}`))), { text: [0], label: "Suspicious gold" }));
 
 // Completions.
+if (data.missing.length) section("missing", "Not found", el("p", {},
+  `The completions of ${data.missing.join(", ")} are not in the store beside this study, so they are not shown.`));
 if (data.items.length) {
   const names = [...new Set(data.items.flatMap((item) => Object.keys(item.by)))];
   const select = (id, chosen) => el("select", { id, onchange: () => restart() }, ...names.map((n) => el("option", { value: n, selected: n === chosen }, n)));
