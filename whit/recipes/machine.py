@@ -94,12 +94,13 @@ def training_seconds(recipe: Recipe, flops: float, rates: Rates) -> list[float]:
     ]
 
 
-def scoring_seconds(recipe: Recipe, shape: Shape, num_items: int, rates: Rates) -> float:
-    """What scoring one model takes of one worker.
+def scoring_seconds(recipe: Recipe, shape: Shape, num_items: int, rates: Rates, *, samples: int | None = None) -> float:
+    """What scoring one model takes of one worker, with `samples` beside the greedy completion (None: the recipe's).
 
     Completions are taken to be as long as the start model's: trained ones are mostly shorter.
     """
-    new, samples = min(rates.own_tokens, recipe.max_new_tokens), recipe.evaluate.samples + 1
+    new = min(rates.own_tokens, recipe.max_new_tokens)
+    samples = 1 + (recipe.evaluate.samples if samples is None else samples)
     flops = forward_flops(
         shape,
         num_items * (2 * rates.prompt_tokens + samples * new),

@@ -99,11 +99,11 @@ def _run(name: str, check: Callable[..., Finding], supplies: Supplies, site: Sit
             write_beside(record, "{}")
             return None
         finding = check(*given)
+    except WhitError:  # a model, data or a template that cannot be used, said as everywhere
+        raise
     except Exception as error:  # rewards and verifiers may be anybody's code
-        reason = str(error) if isinstance(error, WhitError) else f"{type(error).__name__}: {error}"
-        return Checked(
-            check=name, status="failed", message=f"it could not be made: {reason}", remedy="Mend what raises."
-        )
+        reason = f"it could not be made: {type(error).__name__}: {error}"
+        return Checked(check=name, status="failed", message=reason, remedy="Mend what raises.")
     checked = Checked(check=name, **vars(finding), seconds=round(time.perf_counter() - started, 3))
     write_beside(record, json.dumps(checked.model_dump(exclude={"is_found"}), indent=1))
     return checked

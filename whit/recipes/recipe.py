@@ -165,4 +165,4 @@ def _check_task(task: str | dict[str, Any]) -> None:
             f"task: no task is called '{name}'.{did_you_mean(name, names('task'))} "
             "A data file ends in .csv, .jsonl, .json or .parquet (.gz too)."
         )
-    check_settings(find("task", name), settings, "task")
+    check_settings(_find(name, "task", "task"), settings, "task")

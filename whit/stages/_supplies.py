@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal
@@ -79,10 +78,13 @@ class Supplies:
     @cached_property
     def documents(self) -> list[Document]:
         """What a model will write is not there yet: gold stands for it. What does not fit is left to `truncation`."""
-        found: list[Document] = []
+        renderer, found = self.renderer, list[Document]()
         for example, text in zip(self.examples, self.gold, strict=True):
-            with suppress(TemplateError):
-                found.append(self.renderer.document(zero_shot(example), text))
+            try:
+                found.append(renderer.document(zero_shot(example), text))
+            except TemplateError:
+                if example is self.examples[-1] and not found:
+                    raise
             if len(found) == NUM_DOCUMENTS:
                 break
         return found if self.stage.get("end_of_turn", True) else open_ended(found)

@@ -13,6 +13,7 @@ from whit.recipes.machine import Rates, scoring_seconds, training_seconds
 from whit.recipes.recipe import Recipe, StageSpec, library
 from whit.study.jobs import plan_jobs
 from whit.study.resources import run_memory
+from whit.study.rounds import qualifying_jobs
 from whit.study.study import Study
 
 OVERHEAD = 0.85  # share of the hours that is planned for: loading, starting and idle workers take the rest
@@ -79,11 +80,30 @@ def unique_flops(study: Study) -> float:
 
 
 def estimate(study: Study, rates: Rates, shape: Shape, num_items: int, workers: int) -> Estimate:
-    """Wall time and memory of a study that scores `num_items` items."""
-    train = sum(training_seconds(recipe, study.flops, rates)[index] for recipe, index in unique_stages(study))
-    models = len(study.pipeline) * study.seeds + len(study.arms)
-    scoring = models * scoring_seconds(study.start(), shape, num_items, rates)
-    return Estimate(train, scoring, (train + scoring) / workers, workers * run_memory(shape), unique_flops(study))
+    """Wall time and memory of all rounds of a study that scores `num_items` items."""
+    whole = {
+        spec.name: sum(training_seconds(study.recipe(spec.name, 0), study.flops, rates)) for spec in study.pipeline
+    }
+    going_on = 1.0 if not qualifying_jobs(study) else going_share(study)
+    tried = study.trial_share * len(study.trials)
+    last = sum(training_seconds(recipe, study.flops, rates)[index] for recipe, index in unique_stages(study))
+    qualifying = [spec for spec in study.candidates if qualifying_jobs(study)]
+    train = going_on * last + tried * sum(whole.values()) + sum(whole[spec.name] for spec in qualifying)
+
+    runs = going_on * len(study.pipeline) * study.seeds
+    once = scoring_seconds(study.start(), shape, num_items, rates)
+    on_dev = scoring_seconds(study.start(), shape, study.dev_items, rates, samples=0)
+    stops = len(study.stop.at) + 1 if study.stop else 0
+    choices = stops * (runs + len(qualifying)) + len(study.trials) * len(study.pipeline)
+    scoring = (runs + len(study.arms)) * once + choices * on_dev
+    flops = going_on * unique_flops(study) + study.flops * (tried * len(study.pipeline) + len(qualifying))
+    return Estimate(train, scoring, (train + scoring) / workers, workers * run_memory(shape), flops)
+
+
+def going_share(study: Study) -> float:
+    """Of the pipelines, the share that is tested where not all are: finalists and controls."""
+    controls = len(study.pipeline) - len(study.candidates)
+    return ((study.finalists or len(study.candidates)) + controls) / len(study.pipeline)
 
 
 def fit_to_hours(

@@ -7,10 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from whit.core.errors import BudgetError
-from whit.recipes.machine import Rates, measure_rates, model_shape, task_facts
+from whit.core.flops import Shape
+from whit.recipes.machine import Rates, TaskFacts, measure_rates, model_shape, task_facts
 from whit.recipes.pipeline import Site
+from whit.recipes.recipe import StopSpec
+from whit.recipes.stop import LEAST_ITEMS
 from whit.stats.power import smallest_detectable_difference
-from whit.study.grid import Estimate, choose_pipelines, dearest_start, estimate, fit_to_hours, with_batches
+from whit.study.grid import (
+    MIN_STEPS,
+    Estimate,
+    choose_pipelines,
+    dearest_start,
+    estimate,
+    first_step,
+    fit_to_hours,
+    with_batches,
+)
 from whit.study.resources import choose_workers
 from whit.study.study import Study
 
@@ -18,6 +30,8 @@ FEW_ITEMS = 100  # 95 % intervals of one score are then about +-10 points
 MAX_ITEMS = 500  # of the test split, by default: a standard error of about two points
 SHORT_ANSWER_TOKENS = 32
 DEFAULT_TOKENS = 256
+MOST_FINALISTS = 3  # of more pipelines than that, dev chooses
+FACTORS = (0.3, 1.0, 3.0)  # of a learning rate, in trials
 
 
 @dataclass(frozen=True)
@@ -52,6 +66,7 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
     study = Study.make(
         {**base, "flops": 1e12, "pipeline": pipelines, "max_new_tokens": max_new_tokens, "notes": left_out}
     )
+    study, rounds = _with_rounds(study, facts)
     shape = model_shape(study.start())
     chosen = choose_workers(workers, shape, device)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // chosen))
@@ -70,6 +85,7 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
             )
     spec = study.evaluate.model_copy(update={"items": items})
     study = study.model_copy(update={"evaluate": spec, "workers": chosen})
+    study, trials = _with_trials(study, shape, rates)
     cost = estimate(study, rates, shape, items, chosen)
     found = (
         f"{facts.num_train:,} training, {facts.num_dev:,} dev and {facts.num_test:,} test examples; {items} are scored"
@@ -79,7 +95,44 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
         f"{FEW_ITEMS} hardly any difference between trainings can be seen; give more rows."
     ]  # fmt: skip
     speed = f"one worker trains at {rates.train / 1e9:.0f} and samples at {rates.sample / 1e9:.0f} GFLOP/s here"
-    return Planned(study, cost, rates, chosen, (found, *small, detectable(study), *facts.notes, speed, *left_out))
+    return Planned(
+        study, cost, rates, chosen, (found, *small, *rounds, trials, detectable(study), *facts.notes, speed, *left_out)
+    )
+
+
+def _with_rounds(study: Study, facts: TaskFacts) -> tuple[Study, list[str]]:
+    """Stops on dev where it is large enough to choose with, and two rounds where there are many pipelines."""
+    if facts.num_dev < LEAST_ITEMS:
+        return study, [
+            f"{facts.num_dev} dev examples are too few to choose with ({LEAST_ITEMS} are needed): no run stops early"
+        ]
+    stop = StopSpec(items=min(StopSpec().items, facts.num_dev))
+    notes = [f"dev ({stop.items} items, greedy) says where a run stops: at 1/8, 1/4, 1/2 or all of its budget"]
+    if len(study.candidates) <= MOST_FINALISTS:
+        return study.model_copy(update={"stop": stop}), notes
+    notes.append(
+        f"one run of each pipeline on dev chooses {MOST_FINALISTS} finalists, which are tested with fresh seeds"
+    )
+    return study.model_copy(update={"stop": stop, "finalists": MOST_FINALISTS}), notes
+
+
+def _with_trials(study: Study, shape: Shape, rates: Rates) -> tuple[Study, str]:
+    """Trials of learning rates, where their share of the budget buys enough steps to judge one by."""
+    least = min(
+        share * study.flops * study.trial_share / first_step(stage, shape, rates)
+        for spec in study.candidates
+        for recipe in [study.recipe(spec.name, 0)]
+        for stage, share in zip(recipe.resolved()["stage"], recipe.shares, strict=True)
+    )
+    if study.stop is None or least < MIN_STEPS:
+        return study, (
+            f"no learning rates are tried: an eighth of this budget is {least:.0f} steps of the shortest stage, and "
+            f"{MIN_STEPS} are needed to judge one; the defaults are taken"
+        )
+    factors = ", ".join(f"{factor:g}" for factor in FACTORS)
+    return study.model_copy(update={"trials": FACTORS}), (
+        f"every pipeline tries {factors} times its learning rate on dev, each with an eighth of its budget"
+    )
 
 
 def detectable(study: Study) -> str:
