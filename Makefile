@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# One process a core, with one thread each: threads wait for each other at every small operator.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 export TOKENIZERS_PARALLELISM = false
 
 .PHONY: help demo test fast lint types golden golden-update profile docs bench clean
@@ -23,11 +25,11 @@ demo: $(STAMP)
 
 ## make test     lint, types and every test
 test: $(STAMP) lint types
-	$(BIN)/python -m pytest --durations=10
+	$(PYTEST) --durations=10
 
 ## make fast     lint, types and the tests that take under a second each
 fast: $(STAMP) lint types
-	$(BIN)/python -m pytest -m "not slow and not real" --exitfirst --failed-first
+	$(PYTEST) -m "not slow and not real" --exitfirst --failed-first
 
 ## make lint     ruff
 lint: $(STAMP)

@@ -214,6 +214,7 @@ def test_doctor_checks_a_recipe(whit, tiny_model, sums):
     assert [row["check"] for row in failed] == ["stop_tokens"] and failed[0]["remedy"]
 
 
+@pytest.mark.slow  # 2 s
 def test_doctor_checks_a_model_and_data_for_other_trainers(whit, tiny_model, sums):
     found = json.loads(whit("doctor", tiny_model, sums, "--device", "cpu", "--json").out)
     assert {row["check"] for row in found} >= {"stop_tokens", "truncation", "signal", "logprobs", "round_trip"}

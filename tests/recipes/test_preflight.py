@@ -81,6 +81,7 @@ def test_what_is_found_depends_on_the_code_of_the_reward(recipe, site, tmp_path,
     assert {str(tmp_path / "rw.py"), "whit.preflight.signal", "whit.algorithms.grpo"} <= set(covered)
 
 
+@pytest.mark.slow  # 1 s
 def test_warnings_are_told_and_recorded(recipe, tmp_path):
     told = []
     run = execute(recipe("rl", budget={"flops": 5e9}), Site(tmp_path / "runs", notify=told.append), tmp_path / "run")

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from safetensors.torch import load_file
 
 from whit.core.parts import find
@@ -28,6 +29,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "rl with two updates": ("rl", {**GROUPS, "algorithm": {"name": "grpo", "group_size": 4, "num_updates": 2}}),
     "rl with a reference": ("rl", {**GROUPS, "algorithm": {"name": "grpo", "group_size": 4, "kl": 0.1}}),
 }
+SLOW = {"kd on teacher text"}  # 1 s each: the teacher writes until it ends
+EACH_CASE = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in CASES]
 BUDGET = 2e8
 REWARDS = '''
 def vowels(verdict, text):

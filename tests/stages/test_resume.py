@@ -1,7 +1,7 @@
 """A stage that was killed and goes on ends with the weights, the ledger and the metrics of one that was not."""
 
 import pytest
-from stage_runs import CASES, flops_of, metrics, perform_case, weights_hash
+from stage_runs import EACH_CASE, flops_of, metrics, perform_case, weights_hash
 
 
 class KilledError(Exception):
@@ -17,7 +17,7 @@ def killed_after(step: int):
 
 
 @pytest.mark.parametrize("killed", [0, 1, 2])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", EACH_CASE)
 def test_going_on_after_a_kill_equals_no_interruption(case, killed, tiny_model, sums, tmp_path):
     whole = perform_case(case, tiny_model, sums, tmp_path / "whole")
     with pytest.raises(KilledError):

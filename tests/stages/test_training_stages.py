@@ -5,7 +5,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from stage_runs import BUDGET, CASES, GROUPS, REWARDS, SMALL, flops_of, metrics, perform, perform_case, weights_hash
+from stage_runs import (
+    BUDGET,
+    EACH_CASE,
+    GROUPS,
+    REWARDS,
+    SMALL,
+    flops_of,
+    metrics,
+    perform,
+    perform_case,
+    weights_hash,
+)
 from transformers import GenerationConfig
 
 from whit.core.errors import BudgetError, DataError, RecipeError, RunError
@@ -20,7 +31,7 @@ from whit.stages.kd import rewritten
 from whit.testing.run import tiny_run
 from whit.testing.tiny import SENTENCES, tiny_decoder
 
-EACH = pytest.mark.parametrize("case", CASES)
+EACH = pytest.mark.parametrize("case", EACH_CASE)
 
 
 @EACH
@@ -192,6 +203,7 @@ def test_a_file_of_texts_refuses_what_it_cannot_follow(settings, tiny_model, sum
         perform("kd", tiny_model, run, **SMALL, **settings)
 
 
+@pytest.mark.slow  # 2 s
 def test_a_prompt_that_a_batch_holds_twice_is_sampled_once(tiny_model, sums, tmp_path):
     settings = {**GROUPS, "prompts_per_step": 90, "algorithm": {"name": "grpo", "group_size": 2}}
     run = tiny_run(tmp_path / "a", 4e9, task=str(sums), max_new_tokens=4)

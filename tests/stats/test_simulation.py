@@ -53,6 +53,7 @@ def test_pooling_seeds_and_items_is_far_too_sure() -> None:
     assert result.false_alarms > 0.3
 
 
+@pytest.mark.slow  # 1 s
 def test_a_drawn_pipeline_has_the_accuracy_it_was_given() -> None:
     design = replace(Design(), num_items=60_000, num_seeds=40)
     scores, _ = draw_study(design, np.random.default_rng(0))
