@@ -101,10 +101,11 @@ def scoring_seconds(recipe: Recipe, shape: Shape, num_items: int, rates: Rates, 
     """
     new = min(rates.own_tokens, recipe.max_new_tokens)
     samples = 1 + (recipe.evaluate.samples if samples is None else samples)
+    passes = min(2, samples)  # over a prompt: once for the greedy completion, once for the sampled ones
     flops = forward_flops(
         shape,
-        num_items * (2 * rates.prompt_tokens + samples * new),
+        num_items * (passes * rates.prompt_tokens + samples * new),
         num_items * samples * new,
-        num_items * (2 * causal_pairs(rates.prompt_tokens) + samples * decode_pairs(rates.prompt_tokens, new)),
+        num_items * (passes * causal_pairs(rates.prompt_tokens) + samples * decode_pairs(rates.prompt_tokens, new)),
     )
     return flops / rates.sample

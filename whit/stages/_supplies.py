@@ -32,7 +32,7 @@ NUM_EXAMPLES = 500
 NUM_DOCUMENTS = 64
 NUM_PROMPTS, NUM_SAMPLES = 64, 8
 SAMPLING_SECONDS = 40.0  # no round of prompts is begun that may end later: the interval says what that costs
-SMALL = 1e7  # parameters of a model whose first round may be a large one
+FIRST_ROUND = ((1e7, 16), (3e8, 4), (float("inf"), 1))  # prompts, for models of fewer parameters than so many
 _groups: dict[tuple[object, ...], list[Group]] = {}  # of the last model and task
 
 
@@ -123,7 +123,7 @@ class Supplies:
         if key not in _groups:
             engine = Engine(self.working.decoder, self.renderer.stop_ids, decode=self.renderer.decode, max_rows=128)
             examples, groups = self.examples[:NUM_PROMPTS], list[Group]()
-            size = 16 if self.working.decoder.config.shape.parameters < SMALL else 1
+            size = next(size for limit, size in FIRST_ROUND if self.working.decoder.config.shape.parameters < limit)
             started = time.monotonic()
             while len(groups) < len(examples):
                 before = time.monotonic()
@@ -131,9 +131,9 @@ class Supplies:
                     engine, self.renderer, examples[len(groups) : len(groups) + size], zero_shot, accuracy,
                     num_samples=NUM_SAMPLES, sampling=sampling, seed=0, ledger=Ledger(),
                 )  # fmt: skip
-                size *= 2  # which takes up to twice as long
+                size *= 2  # which takes less than twice as long: a step reads the weights once for all rows
                 now = time.monotonic()
-                if now - started + 2 * (now - before) > SAMPLING_SECONDS:
+                if now - started + 1.5 * (now - before) > SAMPLING_SECONDS:
                     break
             _groups.clear()
             _groups[key] = groups

@@ -92,12 +92,19 @@ def estimate(study: Study, rates: Rates, shape: Shape, num_items: int, workers: 
 
     runs = going_on * len(study.pipeline) * study.seeds
     once = scoring_seconds(study.start(), shape, num_items, rates)
-    on_dev = scoring_seconds(study.start(), shape, study.dev_items, rates, samples=0)
-    stops = len(study.stop.at) + 1 if study.stop else 0
-    choices = stops * (runs + len(qualifying)) + len(study.trials) * len(study.pipeline)
-    scoring = (runs + len(study.arms)) * once + choices * on_dev
+    scoring = (runs + len(study.arms)) * once + dev_seconds(study, rates, shape)
     flops = going_on * unique_flops(study) + study.flops * (tried * len(study.pipeline) + len(qualifying))
     return Estimate(train, scoring, (train + scoring) / workers, workers * run_memory(shape), flops)
+
+
+def dev_seconds(study: Study, rates: Rates, shape: Shape) -> float:
+    """What all choices on dev take of one worker."""
+    qualifying = len(qualifying_jobs(study))
+    runs = (going_share(study) if qualifying else 1.0) * len(study.pipeline) * study.seeds + qualifying
+    times = len(study.stop.at) + 1 if study.stop else 0
+    once = scoring_seconds(study.start(), shape, study.dev_items, rates, samples=0)
+    asked = times * runs + (0 if study.stop else qualifying) + len(study.trials) * len(study.pipeline)
+    return asked * once
 
 
 def going_share(study: Study) -> float:

@@ -18,6 +18,7 @@ from whit.study.grid import (
     Estimate,
     choose_pipelines,
     dearest_start,
+    dev_seconds,
     estimate,
     first_step,
     fit_to_hours,
@@ -30,6 +31,7 @@ FEW_ITEMS = 100  # 95 % intervals of one score are then about +-10 points
 MAX_ITEMS = 500  # of the test split, by default: a standard error of about two points
 SHORT_ANSWER_TOKENS = 32
 DEFAULT_TOKENS = 256
+DEV_FRAC = 0.15  # of the hours, at most, goes into asking dev where runs stop
 MOST_FINALISTS = 3  # of more pipelines than that, dev chooses
 FACTORS = (0.3, 1.0, 3.0)  # of a learning rate, in trials
 
@@ -73,6 +75,7 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
     rates = measure_rates(study.start(), Site(Path("."), device=device))
     items = min(facts.num_test, MAX_ITEMS)
     if asked.get("hours") is not None:
+        study, rounds = _affordable(study, rounds, rates, shape, chosen * 3600 * float(asked["hours"]))
         study, items = fit_to_hours(study, rates, shape, items, chosen, float(asked["hours"]))
     else:
         study = with_batches(study.model_copy(update={"flops": float(asked["flops"])}), shape, rates)
@@ -114,6 +117,14 @@ def _with_rounds(study: Study, facts: TaskFacts) -> tuple[Study, list[str]]:
         f"one run of each pipeline on dev chooses {MOST_FINALISTS} finalists, which are tested with fresh seeds"
     )
     return study.model_copy(update={"stop": stop, "finalists": MOST_FINALISTS}), notes
+
+
+def _affordable(study: Study, notes: list[str], rates: Rates, shape: Shape, seconds: float) -> tuple[Study, list[str]]:
+    """Without stops on dev where asking dev would take more than DEV_FRAC of the time of all workers."""
+    if study.stop is None or (share := dev_seconds(study, rates, shape) / seconds) <= DEV_FRAC:
+        return study, notes
+    told = f"no run stops early: to ask dev would take {100 * share:.0f} % of these hours, {100 * DEV_FRAC:.0f} % at most is spent"
+    return study.model_copy(update={"stop": None}), [told, *notes[1:]]
 
 
 def _with_trials(study: Study, shape: Shape, rates: Rates) -> tuple[Study, str]:
