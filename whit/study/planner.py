@@ -123,7 +123,9 @@ def _affordable(study: Study, notes: list[str], rates: Rates, shape: Shape, seco
     """Without stops on dev where asking dev would take more than DEV_FRAC of the time of all workers."""
     if study.stop is None or (share := dev_seconds(study, rates, shape) / seconds) <= DEV_FRAC:
         return study, notes
-    told = f"no run stops early: to ask dev would take {100 * share:.0f} % of these hours; {100 * DEV_FRAC:.0f} % may be spent"
+    told = (
+        f"no run stops early: asking dev takes {100 * share:.0f} % of these hours; {100 * DEV_FRAC:.0f} % may be spent"
+    )
     return study.model_copy(update={"stop": None}), [told, *notes[1:]]
 
 
