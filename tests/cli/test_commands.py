@@ -1,6 +1,7 @@
 """Every command on the tiny model: results on stdout, progress on stderr, the last line says where."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,8 @@ def test_doctor_checks_a_model_and_data_for_other_trainers(whit, tiny_model, sum
     short = whit("doctor", tiny_model, sums, "--max-new-tokens", 8, "--device", "cpu")
     assert short.code == 1 and "failed   truncation" in short.out
     assert whit("doctor", tiny_model).code == 2
+    named = whit("doctor", "micro-base", sums, "--device", "cpu")  # which is the name of a recipe too
+    assert "not an override" not in named.err
     assert "pre-flight looks at a task" in whit("doctor", "sft", f"model={tiny_model}").error
 
 
@@ -326,7 +329,10 @@ def test_a_study_ends_with_a_leaderboard_and_a_model_and_does_nothing_twice(stud
     assert said.code == 0, said.err
     directory = tmp_path / "runs" / "study-study"
     lines = said.out.strip().splitlines()
-    assert lines[-2:] == ["best model (sft-seed0): runs/study-study/exported", "runs/study-study/report.html"]
+    assert re.fullmatch(
+        r"(best model|exported, though .*) \(sft(-rl)?-seed[01]\): runs/study-study/exported", lines[-2]
+    )
+    assert lines[-1] == "runs/study-study/report.html"
     assert max(map(len, lines)) <= 80
     rows = [line.split()[0] for line in lines[2 : lines.index("")] if not line.startswith(" ")]
     assert set(rows) == {"sft", "sft-rl", "zero_shot", "majority@8"}
@@ -383,3 +389,18 @@ def test_few_test_examples_are_remarked_in_the_plan(whit, tiny_model, sums):
     said = whit("study", "--model", tiny_model, "--task", sums, "--flops", "1e9", "--plan", "--device", "cpu")
     assert "only 12 test examples are scored" in said.err.replace("\n  ", " ")
     assert last(said.out).endswith("/study.toml") and Path(last(said.out)).exists()
+
+
+def test_a_recipe_that_needs_rationales_is_refused_by_doctor_and_inspect_as_by_the_run(whit, tiny_model, tmp_path):
+    rows = "".join(f"{n} + {n}?,{2 * n}\n" for n in range(60))
+    (tmp_path / "bare.csv").write_text("prompt,answer\n" + rows)
+    asked = ("sft", f"model={tiny_model}", "task=bare.csv")
+    for command in ("doctor", "inspect"):
+        assert "no training example has a rationale" in whit(command, *asked).error
+
+
+def test_a_file_of_three_rows_is_refused_before_anything_is_planned(whit, tiny_model, tmp_path):
+    (tmp_path / "tiny.csv").write_text("prompt,answer\n1 + 1?,2\n1 + 2?,3\n2 + 2?,4\n")
+    said = whit("study", "--model", tiny_model, "--task", "tiny.csv", "--flops", "1e9", "--device", "cpu")
+    assert said.code == 1
+    assert "test examples say nothing of a training; a study needs 10 at the least" in said.error

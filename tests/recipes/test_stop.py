@@ -37,7 +37,7 @@ def site(tmp_path):
 def dev(monkeypatch):
     """Dev accuracies in the order in which the times are asked: shares ascending, the whole budget last."""
 
-    def dev(*accuracies, items=30):
+    def dev(*accuracies, items=60):
         told = iter(accuracies)
 
         def score(artifact, recipe, site, *, samples, split):
@@ -84,9 +84,15 @@ def test_adapters_are_merged_into_a_copy(recipe, site):
 
 @pytest.mark.parametrize(
     ("accuracies", "share"),
-    [((0.1, 0.2, 0.3), "1"), ((0.1, 0.3, 0.2), "0.5"), ((0.3, 0.3, 0.3), "0.25"), ((0.1, 0.3, 0.3), "0.5")],
+    [
+        ((0.1, 0.2, 0.3), "1"),
+        ((0.1, 0.3, 0.2), "0.5"),
+        ((0.3, 0.3, 0.2), "0.25"),
+        ((0.0, 0.0, 0.0), "1"),
+        ((0.1, 0.3, 0.29), "1"),
+    ],
 )
-def test_the_best_on_dev_is_taken_and_of_equal_ones_the_earliest(accuracies, share, recipe, site, dev):
+def test_an_earlier_time_is_taken_where_it_does_better_by_more_than_chance(accuracies, share, recipe, site, dev):
     dev(*accuracies)
     last = run_pipeline(recipe(), site)[-1]
     chosen, record = stop_on_dev(last, recipe(), site)
@@ -103,7 +109,7 @@ def test_too_few_dev_items_choose_nothing_and_say_so(recipe, site, dev):
     last = run_pipeline(recipe(), site)[-1]
     chosen, record = stop_on_dev(last, recipe(), site)
     assert chosen == last
-    assert record["note"] == "nothing was chosen: 8 dev items are too few, 20 are needed"
+    assert record["note"] == "nothing was chosen: 8 dev items are too few, 50 are needed"
 
 
 def test_a_run_is_scored_with_the_weights_that_were_taken(recipe, site, dev, tmp_path):

@@ -62,9 +62,10 @@ def _recipes(what: str, more: list[str], max_new_tokens: int, template: str | No
     if Path(what).suffix == ".toml" and "pipeline" in read_toml(Path(what)):
         study = Study.read(Path(what), more)
         return [study.recipe(spec.name, 0) for spec in study.pipeline]
-    if Path(what).suffix == ".toml" or what in library():
+    is_data = len(more) == 1 and "=" not in more[0]
+    if not is_data and (Path(what).suffix == ".toml" or what in library()):
         return [Recipe.read(what, more)]
-    if len(more) != 1:
+    if not is_data:
         raise UsageError(
             "write `whit doctor RECIPE model=DIR task=T`, or `whit doctor MODEL DATA` with a task or file."
         )

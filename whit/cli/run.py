@@ -39,7 +39,7 @@ def run(
     else:
         for stage in result["stages"]:
             say(f"{stage['kind']:<10} {stage['flops']:.3g} FLOPs  {duration(stage['seconds'])}  {stage['path']}")
-        if result["score"]:
+        if result["score"] and result["stages"]:
             accuracy = Interval(*result["score"]["accuracy"])
             say(f"accuracy   {accuracy.percent()}  {result['score']['num_items']} items")
         say(str(directory))

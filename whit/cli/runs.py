@@ -41,7 +41,7 @@ def _list(root: Path, json: bool) -> None:
         return
     for row in [*studies, *recorded]:
         accuracy = Interval(*row["accuracy"]).percent() if row["accuracy"] else ""
-        say(f"{row['name'][:27]:<27} {row['outcome'][:12]:<12} {accuracy:>21} {_date(row['time'])}")
+        say(f"{row['name']:<27} {row['outcome'][:12]:<12} {accuracy:>21} {_date(row['time'])}")
         say(f"    {row['model']} on {row['task']}"[:80])
     for artifact, record in artifacts.items():
         ledger = Ledger.from_plain(record["ledger"])

@@ -89,7 +89,9 @@ def show(outcome: "Outcome", *, json: bool = False) -> None:
         return
     say(render(outcome.leaderboard.to_plain()))
     if outcome.exported:
-        say(f"best model ({outcome.leaderboard.best_run}): {outcome.exported}")
+        board = outcome.leaderboard
+        what = "best model" if board.best == board.verdict.recommended else "exported, though not shown to be better"
+        say(f"{what} ({board.best_run}): {outcome.exported}")
     try:
         say(str(write_report(outcome.directory)))
     except WhitError as error:  # the study is done: what cannot be told of it is no failure of it

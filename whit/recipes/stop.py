@@ -1,10 +1,12 @@
 """Stopping on dev: the budget is a ceiling, and a pipeline ends where its dev split says.
 
-The last stage keeps its weights at a few shares of its budget; each is asked the same dev items greedily, and the best is
-taken, of equal ones the earliest. What the choice costs is charged to the pipeline and shown.
+The last stage keeps its weights at a few shares of its budget, and each is asked the same dev items greedily. An earlier
+time is taken where it does better than the whole budget by more than a standard error: of several the best, of equal ones
+the earliest. What the choice costs is charged to the pipeline and shown.
 """
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from whit.recipes.pipeline import Site
 from whit.recipes.recipe import Recipe, StopSpec
 from whit.recipes.scoring import score
 
-LEAST_ITEMS = 20  # of dev: with fewer, chance would choose
+LEAST_ITEMS = 50  # of dev: with fewer, chance would choose
 WHOLE = "1"
 
 
@@ -60,7 +62,10 @@ def _choose(last: Artifact, recipe: Recipe, stop: StopSpec, site: Site) -> dict[
         record["dev"][share] = scored.summary["greedy_accuracy"][0]
         record["flops"] += ledger.flops
         record["seconds"] += ledger.seconds
-    record["share"] = max(times, key=lambda share: record["dev"][share])  # the first of equal ones
+    best = max(times, key=lambda share: record["dev"][share])  # the first of equal ones
+    standard_error = math.sqrt(record["dev"][best] * (1 - record["dev"][best]) / scored.summary["num_items"])
+    if record["dev"][best] - record["dev"][WHOLE] > standard_error:
+        record["share"] = best
     if record["share"] != WHOLE:
         record["unspent_flops"] = spent - read_record(kept[record["share"]] / "snapshot.json")["flops"]
     return record

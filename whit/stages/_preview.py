@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from whit.core.answers import completion_text
+from whit.core.errors import DataError
 from whit.core.types import Example
 from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.models.load import generation_stops, load_tokenizer, read_config
 from whit.prompting.zero_shot import zero_shot
+from whit.stages._setup import NO_RATIONALE
 from whit.stages._supplies import Source
 from whit.stages._task import load_task
 
@@ -37,7 +39,12 @@ def sample_documents(path: Path, task: Any, count: int, *, template: str | None,
     limit = int(read_config(path).get("max_position_embeddings", 2048))
     renderer = Renderer(tokenizer, max_length=limit, more_stops=generation_stops(path), template=template)
     samples = []
-    for example in load_task(task).take("train", count):
+    examples = load_task(task).take("train")
+    if source == "rationales":
+        examples = [example for example in examples if example.rationale]
+        if not examples:
+            raise DataError(NO_RATIONALE)
+    for example in examples[:count]:
         if source == "written":
             document = Document(renderer.prompt(zero_shot(example)), spans=())
         else:

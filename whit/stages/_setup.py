@@ -24,6 +24,8 @@ from whit.training.loop import Producer, train
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward
 
+NO_RATIONALE = 'no training example has a rationale. Use source = "answers" or source = "own".'
+
 
 @dataclass
 class Trainee:
@@ -81,7 +83,7 @@ def gold_documents(renderer: Renderer, examples: list[Example], *, with_rational
     if with_rationale:
         examples = [e for e in examples if e.rationale]
         if not examples:
-            raise DataError('no training example has a rationale. Use source = "answers" or source = "own".')
+            raise DataError(NO_RATIONALE)
     return [renderer.document(zero_shot(e), completion_text(e, with_rationale=with_rationale)) for e in examples]
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from whit.core.answers import completion_text
-from whit.core.errors import TemplateError
+from whit.core.errors import DataError, TemplateError
 from whit.core.ledger import Ledger
 from whit.core.parts import bind, find, inputs
 from whit.core.types import Artifact, Example, Group
@@ -22,7 +22,7 @@ from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.collect import Reward, collect
 from whit.stages._defaults import LEARNING_RATES, peak_lr
-from whit.stages._setup import open_ended
+from whit.stages._setup import NO_RATIONALE, open_ended
 from whit.stages._task import load_task
 from whit.training.optim import Optim
 
@@ -73,6 +73,8 @@ class Supplies:
     @cached_property
     def gold(self) -> list[str]:
         with_rationale = self._source == "rationales"
+        if with_rationale and not any(example.rationale for example in self.examples):
+            raise DataError(NO_RATIONALE)
         return [completion_text(example, with_rationale=with_rationale) for example in self.examples]
 
     @cached_property

@@ -138,8 +138,8 @@ def fit_to_hours(
         evaluation + estimate(study.model_copy(update={"flops": 10 * smallest}), rates, shape, items, workers).seconds
     ) / OVERHEAD
     raise BudgetError(
-        f"{hours:g} hours do not train {len(study.pipeline)} pipelines x {study.seeds} seeds on this machine: about "
-        f"{need / 3600:.1f} hours are needed. Raise --hours, take fewer --seeds, or a smaller model."
+        f"{hours:g} hours do not train {len(study.pipeline)} pipelines x {study.seeds} seeds on this machine; at "
+        f"its speed now, about {need / 3600:.2g} hours are needed. Raise --hours, take fewer --seeds, or a smaller model."
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import BudgetError
+from whit.core.errors import BudgetError, DataError
 from whit.core.flops import Shape
 from whit.recipes.machine import Rates, TaskFacts, measure_rates, model_shape, task_facts
 from whit.recipes.pipeline import Site
@@ -27,6 +27,7 @@ from whit.study.grid import (
 from whit.study.resources import choose_workers
 from whit.study.study import Study
 
+LEAST_TEST = 10
 FEW_ITEMS = 100  # 95 % intervals of one score are then about +-10 points
 MAX_ITEMS = 500  # of the test split, by default: a standard error of about two points
 SHORT_ANSWER_TOKENS = 32
@@ -59,6 +60,11 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
     }
     draft = Study.make({**base, "flops": 1e12, "pipeline": [{"name": "sft", "stage": [{"kind": "sft"}]}]})
     facts = task_facts(draft.start())
+    if facts.num_test < LEAST_TEST:
+        raise DataError(
+            f"{asked['task']}: {facts.num_test} test examples say nothing of a training; a study needs {LEAST_TEST} at the "
+            f"least, and {FEW_ITEMS} to see more than large differences. Give more rows."
+        )
     pipelines, left_out = choose_pipelines(
         has_rationales=facts.has_rationales, has_teacher=asked.get("teacher") is not None
     )
@@ -107,7 +113,8 @@ def _with_rounds(study: Study, facts: TaskFacts) -> tuple[Study, list[str]]:
     """Stops on dev where it is large enough to choose with, and two rounds where there are many pipelines."""
     if facts.num_dev < LEAST_ITEMS:
         return study, [
-            f"{facts.num_dev} dev examples are too few to choose with ({LEAST_ITEMS} are needed): no run stops early"
+            f"{facts.num_dev} dev examples are too few to choose with, {LEAST_ITEMS} are needed: no run stops early, and "
+            "every pipeline is tested. Move training rows to dev with a column `split`"
         ]
     stop = StopSpec(items=min(StopSpec().items, facts.num_dev))
     notes = [f"dev ({stop.items} items, greedy) says where a run stops: at 1/8, 1/4, 1/2 or all of its budget"]
