@@ -29,12 +29,10 @@ def stop_tokens(policy: Policy, renderer: Renderer, documents: Sequence[Document
             f"{', '.join(map(name, sorted(generation)))}", "whit stops at both and writes both into what it saves; "
             "with another tool, set eos_token_id yourself.",
         )  # fmt: skip
+    found = f"completions end with {name(end)}; sampling stops at {stops}"
     if pad == end:
-        return Finding(
-            "warning", f"the padding token is the end of a turn, {name(end)}",
-            "whit pads nothing. A trainer that masks padding would mask the end of every turn: give it another pad token.",
-        )  # fmt: skip
-    return Finding("ok", f"completions end with {name(end)}; sampling stops at {stops}")
+        found += ". It is the padding token too: whit pads nothing, but a trainer that masks padding would mask it"
+    return Finding("ok", found)
 
 
 def _ends(document: Document, stops: frozenset[int]) -> bool:

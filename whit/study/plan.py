@@ -10,6 +10,7 @@ from whit.study.grid import dearest_start, estimate, smallest_budgets, unique_fl
 from whit.study.jobs import plan_jobs
 from whit.study.planner import detectable
 from whit.study.resources import choose_workers, run_memory
+from whit.study.rounds import qualifying_jobs, trial_jobs
 from whit.study.study import Study
 
 EFFICIENCY = {"train": 0.5, "sample": 0.25}  # of the machine's matrix products, as measured on the two real models
@@ -58,7 +59,8 @@ def describe_study(study: Study) -> dict[str, Any]:
         }
         for spec in study.pipeline
     ]
-    notes = [f"arms that train nothing: {', '.join(study.arms)}", f"{len(plan_jobs(study))} jobs on {workers} workers"]
+    num_jobs = len(plan_jobs(study)) + len(trial_jobs(study)) + len(qualifying_jobs(study))
+    notes = [f"arms that train nothing: {', '.join(study.arms)}", f"{num_jobs} jobs on {workers} workers"]
     if shared := study.flops * study.seeds * len(study.pipeline) - unique_flops(study):
         notes.append(f"first stages that pipelines share run once: {shared:.3g} FLOPs less")
     seen = [detectable(study)] if study.evaluate.items else []  # else it is the size of the test split, not read here
