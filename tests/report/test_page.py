@@ -51,7 +51,8 @@ def study(tmp_path):
     verdict = {"shortlist": ["sft", "sft-rl"], "recommended": "sft", "sentence": "Undecided.", "by_unit": {
         "flops": "sft", "seconds": "sft-rl"}, "more_seeds": 5, "more_items": None}  # fmt: skip
     write(directory / "leaderboard.json", {
-        "rows": rows, "failures": {"few_shot": HOSTILE}, "best": "sft", "best_run": "sft-seed0", "verdict": verdict,
+        "rows": rows, "failures": {"few_shot": HOSTILE}, "best": "sft", "best_run": "sft-seed0", "chosen_on": "test",
+        "verdict": verdict,
         "num_items": 3, "num_samples": 2, "complete": True, "protocol": "whit-1:0", "rates": {}, "qualified": {},
     })  # fmt: skip
     for name, seeds in RUNS.items():

@@ -64,7 +64,7 @@ def test_rows_stand_best_first_with_their_differences_to_the_untrained_model(wri
     assert sft.difference.estimate == pytest.approx(0.625)
     assert (sft.is_better, rl.is_better, start.is_better) == (True, False, False)
     assert start.difference is None
-    assert (board.best, board.best_run) == ("sft", "sft-seed1")
+    assert (board.best, board.best_run, board.chosen_on) == ("sft", "sft-seed1", "test")
     assert (board.num_items, board.num_samples, board.complete) == (20, 2, True)
     assert (sft.flops, sft.seconds, sft.seeds) == (2e9 + 0.5, 3.0, 2)
     assert math.isnan(sft.format_rate)  # no data is not zero
@@ -122,6 +122,16 @@ def test_a_record_that_was_edited_by_hand_is_named(write, tmp_path):
     run.write_text(run.read_text().replace('"accuracy": [0.2', '"accuracy": [0.9'))
     with pytest.raises(RunError, match=r"rl-seed0: its record says 90\.00 % and its completions 20\.00 %"):
         compare(STUDY, tmp_path)
+
+
+def test_the_seed_that_is_exported_is_chosen_on_dev_where_runs_stop_there(write, tmp_path):
+    write("zero_shot", 4)
+    for seed, (correct, on_dev) in enumerate(((16, 0.5), (12, 0.7))):
+        run = write("sft", correct, seed)
+        stopped = {"share": "1", "dev": {"0.5": 0.9, "1": on_dev}, "unspent_flops": 0.0, "flops": 1.0}
+        run.write_text(json.dumps({**json.loads(run.read_text()), "stopped": stopped}))
+    board = compare(STUDY, tmp_path)
+    assert (board.best_run, board.chosen_on) == ("sft-seed1", "dev")  # though seed 0 does better on test
 
 
 def test_a_control_stands_in_the_table_and_is_no_candidate(write, tmp_path):

@@ -66,7 +66,7 @@ class Leaderboard:
     """Rows, best first.
 
     best: the trained row that the verdict recommends, else the one with the highest mean; None when nothing was trained.
-    best_run: its best seed on dev; on the test items where runs do not stop on dev.
+    best_run: its best seed on dev; on the test items where runs do not stop on dev. chosen_on: which of the two.
     failures: arms that could not be scored, with the reason. protocol: name and hash of how all of them were judged.
     """
 
@@ -74,6 +74,7 @@ class Leaderboard:
     failures: dict[str, str]
     best: str | None
     best_run: str | None
+    chosen_on: str
     verdict: Verdict
     protocol: str
     rates: dict[str, Any]
@@ -150,12 +151,13 @@ def compare(
     verdict = decide(scores, groups, candidates, REFERENCE)
     trained = [row.name for row in rows if row.is_trained and not row.is_control]
     best = verdict.recommended if verdict.recommended in trained else next(iter(trained), None)
-    best_run = _best_run(best, runs) if best else None
+    best_run, chosen_on = _best_run(best, runs) if best else (None, "")
     return Leaderboard(
         tuple(rows),
         failures,
         best,
         best_run,
+        chosen_on,
         verdict,
         protocol,
         dict(rates),
@@ -183,14 +185,16 @@ def _stop(record: Any) -> dict[str, Any]:
     return record.get("stopped") or {"unspent_flops": 0.0, "flops": 0.0}
 
 
-def _best_run(best: str, runs: dict[tuple[str, int], Any]) -> str:
+def _best_run(best: str, runs: dict[tuple[str, int], Any]) -> tuple[str, str]:
+    """The best seed, and the split that says so."""
     own = {seed: record for (name, seed), record in runs.items() if name == best}
     stops = {seed: record.get("stopped") or {} for seed, record in own.items()}
-    if all(stop.get("dev") for stop in stops.values()):
+    chosen_on = "dev" if all(stop.get("dev") for stop in stops.values()) else "test"
+    if chosen_on == "dev":
         seed = max(own, key=lambda seed: stops[seed]["dev"][stops[seed]["share"]])
     else:
         seed = max(own, key=lambda seed: own[seed]["score"]["accuracy"][0])
-    return f"{best}-seed{seed}"
+    return f"{best}-seed{seed}", chosen_on
 
 
 def _one_protocol(directory: Path, records: list[Any]) -> str:

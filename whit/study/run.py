@@ -144,13 +144,14 @@ def export_best(directory: Path, target: Path) -> Path:
         )
     rows = {row["name"]: row for row in board["rows"]}
     best, gain = rows[board["best"]], rows[board["best"]]["difference"]
+    biased = ": biased upwards, score it on fresh items" if board["chosen_on"] == "test" else ""
     facts = {
         "title": f"{study.name}: {board['best_run']}",
-        "about": f"The best seed of the best pipeline, `{board['best']}`, of a whit study on `{_name(study.task)}`.",
+        "about": f"The best seed of the pipeline `{board['best']}` of a whit study on `{_name(study.task)}`.",
         "start model": Path(study.model).name,
         "accuracy of the pipeline (mean over seeds)": Interval(**best["accuracy"]).percent(),
         "gain over the start model": Interval(**gain).percent() if gain else "not known: one seed",
-        "chosen by": "the highest mean on these items, and there the best seed: biased upwards, score it on fresh ones",
+        "chosen by": f"the study's verdict; of its seeds, the best on {board['chosen_on']}{biased}",
         "items": f"{board['num_items']} x {board['num_samples']} samples",
     }
     if gain and gain["low"] <= 0:

@@ -112,8 +112,8 @@ section("verdict", "Verdict",
   el("p", { class: "verdict" }, verdict.sentence),
   board.complete ? null : el("p", { class: "wrong-text" }, "Incomplete: not every run is finished. Run the same command again."),
   board.best_run ? el("p", { class: "muted small" },
-    `Exported: ${board.best_run}, the best seed of ${board.best} on these items. Its own score is biased upwards; ` +
-    "the pipeline's mean over seeds is in the table.") : null);
+    `Exported: ${board.best_run}, of ${board.best} the best seed on ${board.chosen_on}. ` +
+    (board.chosen_on === "test" ? "Its own score is biased upwards; " : "") + "the pipeline's mean over seeds is in the table.") : null);
 
 // Ranking.
 function bars() {
