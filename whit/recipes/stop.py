@@ -25,7 +25,8 @@ WHOLE = "1"
 
 
 def stop_on_dev(last: Artifact, recipe: Recipe, site: Site) -> tuple[Artifact, dict[str, Any]]:
-    """The artifact to go on with, and a record: where it stopped, dev accuracy by share, what was left, what it cost.
+    """The artifact to go on with, and a record: where it stopped, dev accuracy by share (lenient and strict), what was
+    left, what it cost.
 
     The weights that are not taken are deleted, but for the last ones.
     """
@@ -48,7 +49,8 @@ def _choose(last: Artifact, recipe: Recipe, stop: StopSpec, site: Site) -> dict[
     times = {share: _at(last, path) for share, path in kept.items() if (path / "snapshot.json").exists()}
     times[WHOLE] = last
     spent = Ledger.from_plain(last.facts()["ledger"]).flops
-    record: dict[str, Any] = {"share": WHOLE, "dev": {}, "unspent_flops": 0.0, "flops": 0.0, "seconds": 0.0, "note": ""}
+    record: dict[str, Any] = {"share": WHOLE, "dev": {}, "dev_strict": {}, "unspent_flops": 0.0, "note": ""}
+    record |= {"flops": 0.0, "seconds": 0.0}
     asked = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"items": stop.items})})
     for share, artifact in times.items():
         try:
@@ -60,6 +62,7 @@ def _choose(last: Artifact, recipe: Recipe, stop: StopSpec, site: Site) -> dict[
             return {**record, "note": f"nothing was chosen: {few} dev items are too few, {LEAST_ITEMS} are needed"}
         ledger = Ledger.from_plain(scored.ledger)
         record["dev"][share] = scored.summary["greedy_accuracy"][0]
+        record["dev_strict"][share] = scored.summary["greedy_strict"][0]
         record["flops"] += ledger.flops
         record["seconds"] += ledger.seconds
     best = max(times, key=lambda share: record["dev"][share])  # the first of equal ones
