@@ -20,6 +20,7 @@ from whit.cli.report import report
 from whit.cli.run import run
 from whit.cli.runs import runs
 from whit.cli.study import study
+from whit.cli.write import write
 from whit.core.errors import WhitError
 
 STOPPED = 130  # the shell's code for Ctrl-C
@@ -33,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, study, run, plan, evaluate, generate, chat, parts, runs, report, export, inspect, doctor):
+for command in (demo, study, run, plan, evaluate, generate, write, chat, parts, runs, report, export, inspect, doctor):
     app.command()(command)
 
 

@@ -4,7 +4,8 @@ A live teacher scores the tokens that the student trains on: forward KL over the
 (arXiv:1503.02531). A share of the steps may be taken on the student's own completions (arXiv:2306.13649).
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,9 +15,9 @@ from pydantic import Field
 from whit.core.errors import DataError, RecipeError
 from whit.core.files import read_rows
 from whit.core.parts import inputs
-from whit.core.rundir import Run
+from whit.core.rundir import Run, write_beside
 from whit.core.seeds import key64, stream
-from whit.core.types import Artifact, Example, Group, Message
+from whit.core.types import Artifact, Example, Group
 from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
@@ -29,12 +30,14 @@ from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect, figures
-from whit.stages._setup import gold_documents, in_epochs, renderer_of, set_up, steps_of, train_and_save
+from whit.stages._setup import Trainee, gold_documents, in_epochs, renderer_of, set_up, steps_of, train_and_save
 from whit.stages._task import is_file, load_task
 from whit.stages._terms import TermSpec, build_terms
 from whit.training.loop import Feed
 from whit.training.optim import Optim
+from whit.verifiers._judge import judge
 
+Keep = Literal["all", "correct"]
 KL_AND_CROSS_ENTROPY = (
     TermSpec(objective="forward_kl", weight=0.5),  # the balance of DistillKit's default
     TermSpec(objective="cross_entropy", weight=0.5),
@@ -55,6 +58,7 @@ def kd(
     lora: Lora | None = None,
     max_tokens: int = 4096,
     recompute: bool = False,
+    keep: Keep = "all",
 ) -> Artifact:
     """Minimise the terms, by default half cross-entropy and half forward KL to the run's teacher.
 
@@ -63,19 +67,29 @@ def kd(
         the task has them.
     on_policy: share of the steps taken on fresh completions of the student. There cross-entropy is left out: the label is
         the student's own sample.
+    keep: "correct" trains on the teacher's texts that the task's verifier accepts, and leaves out the others.
     A teacher that is a JSONL or CSV file (columns prompt and completion) is trained on as text, whatever its tokenizer.
-    What its texts cost to write is not known here and not charged.
+    Rows whose column `finish` says "length" were cut off and are left out. What its texts cost to write is not known here
+    and not charged.
     Raises RecipeError when there is no teacher, when it writes other tokens than the student, and for settings that a
     file of texts cannot follow.
     """
     if not run.teacher:
         raise RecipeError("stage kd: there is no teacher. Set teacher = a model directory, or a file of its texts.")
-    if is_file(run.teacher) and (on_policy or text or terms != KL_AND_CROSS_ENTROPY):
-        raise RecipeError(
-            f"stage kd: teacher {run.teacher} is a file of texts: it is trained on by cross-entropy, so text, terms and "
-            "on_policy have no use. Leave them out, or give a teacher model."
-        )
     loss = build_terms(terms)
+    if is_file(run.teacher):
+        if on_policy or text or terms != KL_AND_CROSS_ENTROPY:
+            raise RecipeError(
+                f"stage kd: teacher {run.teacher} is a file of texts: it is trained on by cross-entropy, so text, terms "
+                "and on_policy have no use. Leave them out, or give a teacher model."
+            )
+        trainee = set_up(start, run, "kd", optim, lora, recompute)
+        documents = _texts(trainee.renderer, load_task(run.task).take("train"), keep, run)
+        indices = in_epochs(len(documents), batch_documents, run.seed, "kd-order", epochs)
+        return train_and_save(
+            trainee, run, [Term(cross_entropy)], lambda step, _: _feed(documents, indices(step)),
+            max_tokens=max_tokens, num_steps=steps_of(len(documents), batch_documents, epochs),
+        )  # fmt: skip
     asks_teacher = any(name.startswith("teacher") for term in loss for name in inputs(term.objective))
     if on_policy and not asks_teacher:
         raise RecipeError(
@@ -83,31 +97,23 @@ def kd(
             f"{', '.join(term.name for term in loss)}."
         )
     task = load_task(run.task)
-    sampling = sampling.within(run.max_new_tokens)
-    trainee = set_up(start, run, "kd", optim, lora, recompute)
-    if is_file(run.teacher):
-        documents = _texts(trainee.renderer, task.take("train"), Path(str(run.teacher)))
-        indices = in_epochs(len(documents), batch_documents, run.seed, "kd-order", epochs)
-        return train_and_save(
-            trainee, run, [Term(cross_entropy)], lambda step, _: _feed(documents, indices(step)),
-            max_tokens=max_tokens, num_steps=steps_of(len(documents), batch_documents, epochs),
-        )  # fmt: skip
-    teacher = load_policy(resolve_model(str(run.teacher)), dtype=run.dtype, device=run.device)
-    teacher.decoder.requires_grad_(False)
-    _check_vocabularies(trainee.policy, teacher)
     if text is None:
         text = "given" if task.has_rationales else "teacher"
+    if text == "given" and keep == "correct":
+        raise RecipeError(
+            'stage kd: keep = "correct" chooses among what the teacher writes, and the losses are taken on given '
+            'rationales. Set text = "teacher", or leave keep out.'
+        )
     examples = [e for e in task.take("train") if e.rationale] if text == "given" else task.take("train")
     if not examples:
         raise DataError('stage kd: no training example has a rationale. Use text = "teacher".')
-    indices = in_epochs(len(examples), batch_documents, run.seed, "kd-order", epochs)
+    trainee = set_up(start, run, "kd", optim, lora, recompute)
+    teacher = load_policy(resolve_model(str(run.teacher)), dtype=run.dtype, device=run.device)
+    teacher.decoder.requires_grad_(False)
+    _check_vocabularies(trainee.policy, teacher)
+    write = _writer(trainee, teacher, run, sampling.within(run.max_new_tokens), keep)
     given = gold_documents(trainee.renderer, examples, with_rationale=True) if text == "given" else []
-    writers = {
-        name: (Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode), renderer)
-        for name, policy, renderer in (
-            ("student", trainee.policy, trainee.renderer), ("teacher", teacher, renderer_of(teacher, run))
-        )
-    }  # fmt: skip
+    indices = in_epochs(len(examples), batch_documents, run.seed, "kd-order", epochs)
 
     def producer(step: int, progress: float) -> Feed | None:
         chosen = indices(step)
@@ -116,50 +122,80 @@ def kd(
         is_on_policy = stream(run.seed, "kd-policy", step).random() < on_policy
         if not is_on_policy and text == "given":
             return Feed([given[i] for i in chosen], {"on_policy": 0.0})
-        engine, renderer = writers["student" if is_on_policy else "teacher"]
-        groups = collect(
-            engine, renderer, [examples[i] for i in chosen], zero_shot, accuracy, num_samples=1, sampling=sampling,
-            seed=key64(run.seed, "kd-completions", step), ledger=run.ledger,
-        )  # fmt: skip
-        if is_on_policy:
-            fresh = [replace(plain_document(r), weights={"cross_entropy": 0.0}) for g in groups for r in g.rollouts]
-        else:
-            fresh = rewritten(trainee.renderer, groups)
-        return Feed(fresh, {"on_policy": float(is_on_policy), **figures(groups)})
+        return write([examples[i] for i in chosen], step, is_on_policy)
 
     scorer = teacher if asks_teacher else None  # a teacher that only writes does not score as well
     num_steps = steps_of(len(examples), batch_documents, epochs)
     return train_and_save(trainee, run, loss, producer, max_tokens=max_tokens, num_steps=num_steps, teacher=scorer)
 
 
+def _writer(
+    student: Trainee, teacher: Policy, run: Run, sampling: Sampling, keep: Keep
+) -> Callable[[list[Example], int, bool], Feed]:
+    """A function that has the student, or the teacher, write completions of examples and makes documents of them."""
+    writers = {
+        is_student: (Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode), renderer)
+        for is_student, policy, renderer in (
+            (True, student.policy, student.renderer), (False, teacher, renderer_of(teacher, run))
+        )
+    }  # fmt: skip
+
+    def write(examples: list[Example], step: int, is_on_policy: bool) -> Feed:
+        engine, renderer = writers[is_on_policy]
+        groups = collect(
+            engine, renderer, examples, zero_shot, accuracy, num_samples=1, sampling=sampling,
+            seed=key64(run.seed, "kd-completions", step), ledger=run.ledger,
+        )  # fmt: skip
+        if is_on_policy:
+            fresh = [replace(plain_document(r), weights={"cross_entropy": 0.0}) for g in groups for r in g.rollouts]
+        else:
+            fresh = rewritten(student.renderer, groups, keep)
+        return Feed(fresh, {"on_policy": float(is_on_policy), **figures(groups)})
+
+    return write
+
+
 def _feed(documents: list[Document], chosen: list[int] | None) -> Feed | None:
     return None if chosen is None else Feed([documents[i] for i in chosen])
 
 
-def rewritten(renderer: Renderer, groups: Sequence[Group]) -> list[Document]:
+def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -> list[Document]:
     """What a teacher wrote to its end, as the student is asked and answers: the two may have different chat templates."""
     return [
         renderer.document(zero_shot(group.example), rollout.text)
         for group in groups
         for rollout in group.rollouts
-        if rollout.finish == "stop"
+        if rollout.finish == "stop" and (keep == "all" or rollout.verdict.correct)
     ]
 
 
-def _texts(renderer: Renderer, examples: list[Example], path: Path) -> list[Document]:
-    """The teacher's texts for prompts of the training split only; others are left out."""
-    ask = {example.prompt.strip(): zero_shot(example) for example in examples}
+def _texts(renderer: Renderer, examples: list[Example], keep: Keep, run: Run) -> list[Document]:
+    """The teacher's texts for prompts of the training split; texts.json says how many of the file's are left out, why."""
+    path = Path(str(run.teacher))
+    asked = {example.prompt.strip(): example for example in examples}
     documents = []
+    counts = {"kept": 0, "cut_off": 0, "refused": 0, "other_prompts": 0}
     for number, row in enumerate(read_rows(path), 1):
         if not row.get("prompt") or not row.get("completion"):
             raise DataError(f"{path}, row {number}: a teacher's text needs the columns prompt and completion.")
-        messages: list[Message] | None = ask.get(str(row["prompt"]).strip())
-        if messages is not None:
-            documents.append(renderer.document(messages, str(row["completion"])))
+        example, text = asked.get(str(row["prompt"]).strip()), str(row["completion"])
+        if example is None:
+            fate = "other_prompts"
+        elif row.get("finish") == "length":
+            fate = "cut_off"
+        elif keep == "correct" and not judge(text, example).correct:
+            fate = "refused"
+        else:
+            fate = "kept"
+            documents.append(renderer.document(zero_shot(example), text))
+        counts[fate] += 1
     if not documents:
         raise DataError(
-            f"{path}: none of its prompts is in the task's training split, so there is nothing to learn from."
+            f"{path}: none of its {sum(counts.values())} texts can be learned from: {counts['other_prompts']} answer no "
+            f"prompt of the task's training split, {counts['cut_off']} were cut off, the verifier refused "
+            f"{counts['refused']}."
         )
+    write_beside(run.directory / "texts.json", json.dumps(counts, indent=1))
     return documents
 
 
