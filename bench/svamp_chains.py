@@ -14,6 +14,7 @@ from pathlib import Path
 from whit.core.answers import parse_number, show_number
 from whit.core.files import read_rows, write_rows
 from whit.core.seeds import key64
+from whit.data.splits import near_duplicates
 
 CLOSING = re.compile(r"\s*Therefore,[^.<]*<([^<>]*)>\s*\.?\s*$")
 NUM_TRAIN, NUM_DEV = 1_000, 300
@@ -22,14 +23,16 @@ NUM_TRAIN, NUM_DEV = 1_000, 300
 def main(out: Path) -> None:
     data = Path(os.environ["WHIT_DATA"])
     chains = [row for row in map(_chain, read_rows(data / "svamp_teacher_cot/train_nl.jsonl.gz")) if row]
-    unique = {row["prompt"]: row for row in sorted(chains, key=lambda row: key64("svamp chains", row["prompt"]))}
-    rows = list(unique.values())[: NUM_TRAIN + NUM_DEV]
-    for number, row in enumerate(rows):
-        row["split"] = "train" if number < NUM_TRAIN else "dev"
+    chains.sort(key=lambda row: key64("svamp chains", row["prompt"]))
     test = [
-        {"prompt": row["question"], "answer": _number(row["answer"]), "rationale": "", "split": "test"}
+        {"prompt": row["question"].strip(), "answer": _number(row["answer"]), "rationale": "", "split": "test"}
         for row in read_rows(data / "svamp/test.jsonl.gz")
     ]
+    # A problem that is almost another one, or one of the test, is left out: the first of a pair stays, and test is first.
+    again = {later for _, later in near_duplicates([row["prompt"] for row in test + chains])}
+    rows = [row for number, row in enumerate(chains, len(test)) if number not in again][: NUM_TRAIN + NUM_DEV]
+    for number, row in enumerate(rows):
+        row["split"] = "train" if number < NUM_TRAIN else "dev"
     write_rows(out, rows + test)
     print(f"{out}: {NUM_TRAIN} train and {NUM_DEV} dev of {len(chains)} chains, {len(test)} test")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from whit.cli.main import app
+from whit.core.files import read_rows
 from whit.core.parts import PACKAGES, names
 
 SMALL = (
@@ -156,6 +157,18 @@ def test_generate_reads_prompts_from_standard_input_and_marks_what_is_cut_off(wh
     assert said.out.count("[cut off]") == 2
 
 
+def test_what_a_model_writes_about_a_task_is_a_teacher_s_file(whit, tiny_model, sums, tmp_path):
+    settings = ("--task", sums, "--items", 3, "--samples", 2, "--max-new-tokens", 4, "--dtype", "float32", "--json")
+    said = whit("write", tiny_model, "new/texts.jsonl", *settings)
+    assert said.code == 0, said.err
+    found, rows = json.loads(said.out), read_rows(tmp_path / "new" / "texts.jsonl")
+    assert found["texts"] == len(rows) == 6 and found["flops"] > 0
+    assert found["tokens"] == sum(row["tokens"] for row in rows)
+    train = {row["prompt"] for row in read_rows(sums) if row["split"] == "train"}
+    assert {row["prompt"] for row in rows} < train
+    assert whit("write", tiny_model, "texts.csv", *settings).code == 2
+
+
 def test_export_writes_the_model_of_a_run(run, whit):
     directory = Path(last(run().out))
     said = whit("export", directory)
@@ -279,7 +292,7 @@ def test_help_names_every_command(whit):
     said = whit("--help")
     assert said.code == 0
     commands = [command.callback.__name__ for command in app.registered_commands]
-    assert len(commands) == 13
+    assert len(commands) == 14
     for command in commands:
         assert f"  {command} " in said.out
         assert f" {command} [OPTIONS]" in whit(command, "--help").out

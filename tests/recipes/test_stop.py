@@ -43,7 +43,7 @@ def dev(monkeypatch):
         def score(artifact, recipe, site, *, samples, split):
             assert (samples, split) == (0, "dev")
             ledger = {"accounts": {"evaluate": {"flops": 10.0, "seconds": 1.0, "tokens": 1}}, "limit_flops": None}
-            summary = {"num_items": items, "greedy_accuracy": [next(told), 0, 1]}
+            summary = {"num_items": items, "greedy_accuracy": [next(told), 0, 1], "greedy_strict": [0.0, 0, 1]}
             return type("Score", (), {"summary": summary, "ledger": ledger})
 
         monkeypatch.setattr("whit.recipes.stop.score", score)

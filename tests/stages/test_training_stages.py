@@ -172,9 +172,30 @@ def test_a_file_of_texts_is_a_teacher_on_the_prompts_of_the_training_split(tiny_
     assert set(artifact.facts()["ledger"]["accounts"]) == {"train"}
 
 
+def test_of_a_file_of_texts_the_right_and_finished_ones_can_be_kept_and_the_others_are_counted(
+    tiny_model, sums, tmp_path
+):
+    answers = {0: "1", 1: "8", 2: "5", 3: "7", 59: "119"}  # 1 + 2 is not 8, and 59 + 60 is of the test split
+    rows = [{"prompt": f"{n} + {n + 1}?", "completion": f"#### {answer}"} for n, answer in answers.items()]
+    rows[2]["finish"], rows[3]["finish"] = "length", "stop"
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    left = {}
+    for keep in ("all", "correct"):
+        run = tiny_run(tmp_path / keep, 1e12, task=str(sums), teacher=str(texts))
+        artifact = perform("kd", tiny_model, run, **SMALL, epochs=1, keep=keep)
+        left[keep] = json.loads((artifact.path / "texts.json").read_text())
+    assert left["all"] == {"kept": 3, "cut_off": 1, "refused": 0, "other_prompts": 1}
+    assert left["correct"] == {"kept": 2, "cut_off": 1, "refused": 1, "other_prompts": 1}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"prompt": "0 + 1?"}\n', "row 1"), ('{"prompt": "?", "completion": "1"}\n', "nothing to learn from")],
+    [
+        ('{"prompt": "0 + 1?"}\n', "row 1"),
+        ('{"prompt": "?", "completion": "1"}\n', "none of its 1 texts can be learned from: 1 answer no prompt"),
+        ('{"prompt": "0 + 1?", "completion": "1", "finish": "length"}\n', "1 were cut off"),
+    ],
 )
 def test_texts_that_cannot_teach_are_refused(text, message, tiny_model, sums, tmp_path):
     (tmp_path / "texts.jsonl").write_text(text)
@@ -190,7 +211,16 @@ def test_a_teacher_s_text_is_learnt_as_the_student_is_asked_and_only_what_it_end
     asked = Segment(tuple(policy.tokenizer("Question: in another template")["input_ids"]), "prompt")
     rollout = Rollout((asked, Segment((5, 6), "policy")), "It is 1.", "stop", Verdict(True), 1.0)
     cut = replace(rollout, finish="length")
-    assert rewritten(renderer, [Group(example, (rollout, cut))]) == [renderer.document(zero_shot(example), "It is 1.")]
+    expected = [renderer.document(zero_shot(example), "It is 1.")]
+    assert rewritten(renderer, [Group(example, (rollout, cut))]) == expected
+    wrong = replace(rollout, text="It is 7.", verdict=Verdict(False))
+    assert rewritten(renderer, [Group(example, (rollout, wrong))], "correct") == expected
+
+
+def test_what_was_given_is_not_the_teacher_s_to_keep(tiny_model, sums, tmp_path):
+    run = tiny_run(tmp_path / "a", BUDGET, task=str(sums), teacher=str(tiny_model))
+    with pytest.raises(RecipeError, match="chooses among what the teacher writes"):
+        perform("kd", tiny_model, run, **SMALL, keep="correct")
 
 
 @pytest.mark.parametrize(

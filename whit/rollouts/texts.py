@@ -32,13 +32,14 @@ def write_texts(
     """
     made_by = {"model": model, "seed": seed, "temperature": sampling.temperature, "top_p": sampling.top_p,
                "max_new_tokens": sampling.max_new_tokens, "samples": num_samples}  # fmt: skip
-    rows = _whole_rows(path)
+    rows = _written(path)
     for number, row in enumerate(rows, 1):
         if other := {name: row.get(name) for name, value in made_by.items() if row.get(name) != value}:
             raise DataError(
                 f"{path}, row {number} was made with {_words(other)}, and now it is "
                 f"{_words({name: made_by[name] for name in other})}. Give another --output, or the same settings."
             )
+    rows = _whole_groups(path, rows, num_samples)
     done = {row["id"] for row in rows}
     left = [example for example in examples if example.id not in done]
     for start in range(0, len(left), ROUND):
@@ -63,14 +64,23 @@ def _rows(group: Group) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _whole_rows(path: Path) -> list[dict[str, Any]]:
+def _written(path: Path) -> list[dict[str, Any]]:
     """The rows of the file; a last line that a kill cut in two is taken away."""
-    if not path.exists() or not path.stat().st_size:
+    if not path.exists():
         return []
     data = path.read_bytes()
     if not data.endswith(b"\n"):
         os.truncate(path, data.rfind(b"\n") + 1)
     return read_rows(path) if path.stat().st_size else []
+
+
+def _whole_groups(path: Path, rows: list[dict[str, Any]], num_samples: int) -> list[dict[str, Any]]:
+    """The rows without those of a last example that was written in part; the file keeps what is returned."""
+    count = len(rows) - len(rows) % num_samples
+    if count < len(rows):
+        lines = path.read_bytes().split(b"\n")
+        os.truncate(path, sum(len(line) + 1 for line in lines[:count]))
+    return rows[:count]
 
 
 def _words(settings: dict[str, Any]) -> str:
