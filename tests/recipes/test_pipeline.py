@@ -19,6 +19,7 @@ STAGE = '''
 import shutil
 from whit.core.errors import BudgetError
 from whit.core.rundir import Run
+from whit.training.meter import Meter
 
 def mine(start, run: Run, *, how: str = "spends"):
     """Copies the model."""
@@ -27,6 +28,9 @@ def mine(start, run: Run, *, how: str = "spends"):
     if how == "fails":
         raise ValueError("this stage cannot work")
     run.ledger.charge("train", flops=0.5 * run.ledger.limit_flops)
+    if how == "fails late":
+        Meter(run.directory / "metrics.jsonl", 0).write({"step": 0, "flops": run.ledger.flops})
+        raise ValueError("this stage cannot go on")
     outcome = {"collapsed": "step 2: cross_entropy is nan."} if how == "collapses" else {}
     outcome |= {"updates": 0} if how == "learns nothing" else {}
     return run.save(lambda directory: shutil.copytree(start.path, directory, dirs_exist_ok=True), **outcome)
@@ -188,6 +192,21 @@ def test_a_failure_elsewhere_is_recorded_without_training_again(recipe, site, tm
     run = execute(recipe(), site[0], tmp_path / "run", failure="the worker died")
     assert (run["outcome"], run["error"], run["stages"]) == ("failed", "the worker died", [])
     assert not list(site[0].store.root.glob("sft-*"))
+
+
+def test_what_a_failed_stage_had_spent_is_recorded(recipe, site, mine, tmp_path):
+    run = execute(recipe(SFT, mine("fails late")), site[0], tmp_path / "run")
+    assert (run["outcome"], run["error"]) == ("failed", "ValueError: this stage cannot go on")
+    left = recipe().budget.flops - run["stages"][0]["flops"]
+    assert run["lost_flops"] == pytest.approx(left / 2, rel=1e-5)
+    assert execute(recipe(), site[0], tmp_path / "whole")["lost_flops"] == 0
+
+
+def test_a_run_that_starts_from_an_artifact_records_its_own_stages(recipe, site, tmp_path):
+    first = execute(recipe(), site[0], tmp_path / "first")
+    second = execute(recipe().model_copy(update={"model": first["model"], "seed": 1}), site[0], tmp_path / "second")
+    assert [stage["kind"] for stage in second["stages"]] == ["sft"]
+    assert second["stages"][0]["path"] != first["stages"][0]["path"]
 
 
 def test_a_collapse_is_an_outcome(recipe, site, mine, tmp_path):

@@ -36,6 +36,16 @@ def test_a_resolved_recipe_is_read_back_as_itself(name, tmp_path):
     assert Recipe.read(path).budget == Budget(hours=2)
 
 
+def test_money_buys_hours_at_a_price():
+    assert Recipe.read("sft", ["budget.money=3", "budget.price=1.5"]).budget.time_hours == 2
+    assert Recipe.read("sft", ["budget.hours=2", "budget.price=1.5"]).budget.time_hours == 2
+    assert Recipe.read("sft", ["budget.flops=1e9"]).budget.time_hours is None
+    with pytest.raises(RecipeError, match="Add the price of an hour of this machine"):
+        Recipe.read("sft", ["budget.money=3"])
+    with pytest.raises(RecipeError, match="hours=1 and money=3 are two ceilings"):
+        Recipe.read("sft", ["budget.money=3", "budget.price=1", "budget.hours=1"])
+
+
 def test_overrides_count_stages_from_one_and_reach_into_them():
     recipe = Recipe.read("sft-rl", ["stage.2.algorithm.group_size=4", "stage.1.optim.lr=2e-5", "task.name=word_problems",
                                     "task.operations=[2, 3]"])  # fmt: skip

@@ -20,6 +20,10 @@ def study(
     task: Annotated[str | None, typer.Option(help="A task's name, or a CSV / JSONL / Parquet file.")] = None,
     hours: Annotated[float | None, typer.Option(min=0.0, help="Wall time that the whole study may take here.")] = None,
     flops: Annotated[float | None, typer.Option(min=0.0, help="Ceiling of one pipeline, instead of hours.")] = None,
+    money: Annotated[
+        float | None, typer.Option(min=0.0, help="What the whole study may cost, instead of hours.")
+    ] = None,
+    price: Annotated[float | None, typer.Option(min=0.0, help="Of an hour of this machine, for --money.")] = None,
     teacher: Annotated[str | None, typer.Option(help="A model to distil from, or a file of its texts.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds of every pipeline; 5 or more for figures.")] = 3,
     columns: Annotated[str | None, typer.Option(help="prompt=question,answer=label for a file.")] = None,
@@ -44,12 +48,16 @@ def study(
             else runs / f"study-{file.stem}"
         )
     else:
-        if model is None or task is None or (hours is None) == (flops is None):
-            raise UsageError("give --model, --task and one of --hours and --flops; or the path of a study.toml.")
+        if model is None or task is None or sum(ceiling is not None for ceiling in (hours, money, flops)) != 1:
+            raise UsageError(
+                "give --model, --task and one of --hours, --money and --flops; or the path of a study.toml."
+            )
+        if money is not None and price is None:
+            raise UsageError(f"--money {money:g} buys hours at a price: add --price, of an hour of this machine.")
         spec: str | dict[str, Any] = {"name": task, "columns": columns} if columns else task
         asked = {
             "model": model, "task": spec, "hours": hours, "flops": flops, "teacher": teacher, "seeds": seeds,
-            "max_new_tokens": max_new_tokens, "template": template,
+            "max_new_tokens": max_new_tokens, "template": template, "money": money, "price": price,
         }  # fmt: skip
         directory = runs / _name(asked)
         chosen = _planned(asked, directory, workers, device, plan_only)
@@ -172,10 +180,15 @@ def _planned(asked: dict[str, Any], directory: Path, workers: int, device: str, 
     paragraph(
         f"each pipeline may spend {planned.study.flops:.3g} FLOPs; in all {planned.cost.flops:.3g} FLOPs, about "
         f"{duration(planned.cost.seconds)} on {planned.workers} workers, {size(planned.cost.memory_bytes)} of memory"
+        + _price(planned.study.price, planned.cost.seconds)
     )
     if not plan_only:  # else the path is the result
         note(f"plan: {directory / 'study.toml'}")
     return planned.study
+
+
+def _price(price: float | None, seconds: float) -> str:
+    return "" if price is None else f", {price * seconds / 3600:.2f} at {price:g} an hour"
 
 
 def _name(asked: dict[str, Any]) -> str:

@@ -110,11 +110,15 @@ class Store:
             if not p.parent.name.endswith(".partial")
         ]
 
+    def partial(self, facts: Facts) -> Path:
+        """Where the artifact of a key is made."""
+        label = facts.stage.rpartition(":")[2]  # a stage of one's own is named path/to/file.py:function
+        return self.root / f"{label}-{facts.key()}.partial"
+
     @contextmanager
     def workplace(self, facts: Facts) -> Iterator[Path]:
         """The partial directory of a key, locked: a second process that wants the same artifact waits here."""
-        label = facts.stage.rpartition(":")[2]  # a stage of one's own is named path/to/file.py:function
-        partial = self.root / f"{label}-{facts.key()}.partial"
+        partial = self.partial(facts)
         with saving(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             lock = _locked(self.root / f".{facts.key()}.lock")
@@ -139,6 +143,11 @@ class Store:
                 shutil.rmtree(final)
             partial.rename(final)
         return Artifact(final, final.name.rpartition("-")[2])
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a `metrics.jsonl`, one a step; none where no step was made."""
+    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
 
 
 @contextmanager

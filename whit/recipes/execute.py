@@ -13,7 +13,7 @@ from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.core.settings import write_toml
 from whit.core.types import Artifact
-from whit.recipes.pipeline import Site, fingerprint, run_pipeline
+from whit.recipes.pipeline import Site, fingerprint, lost_flops, made, run_pipeline
 from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
 from whit.recipes.scoring import protocol, score, score_elsewhere
@@ -23,8 +23,8 @@ from whit.recipes.stop import stop_on_dev
 def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -> dict[str, Any]:
     """Train, score and record. Returns what `run.json` holds.
 
-    outcome: "finished"; "collapsed" when a stage stopped at a loss that was not finite; "no_signal" when one ended without
-    an update; "failed" when one raised.
+    outcome: "finished"; "collapsed" when a stage stopped at a loss that was not finite, its reward fell away or its loss
+    rose; "no_signal" when one ended without an update; "failed" when one raised.
     A failed or collapsed run keeps the score of its last artifact: the start model's when there is none.
     failure: what ended an earlier attempt, such as a worker that died: it is recorded, and nothing is trained.
     Raises PreflightError when a check finds that the run would go wrong in silence.
@@ -39,14 +39,14 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
     except Exception as problem:  # a part may be anybody's code
         if isinstance(problem, UsageError):
             artifacts = run_pipeline(recipe, site, only_found=True) if isinstance(problem, BudgetError) else []
-            if not any(artifact.facts() for artifact in artifacts):
+            if not made(recipe, artifacts):
                 raise
         else:
             write_beside(directory / "traceback.txt", traceback.format_exc())
             artifacts = run_pipeline(recipe, site, only_found=True)
         outcome = "failed"
         error = str(problem) if isinstance(problem, WhitError) else f"{type(problem).__name__}: {problem}"
-    records = [artifact.facts() for artifact in artifacts if artifact.facts()]
+    records = [artifact.facts() for artifact in made(recipe, artifacts)]
     collapses = [record["outcome"]["collapsed"] for record in records if record["outcome"].get("collapsed")]
     if collapses and outcome == "finished":
         outcome, error = "collapsed", collapses[0]
@@ -63,7 +63,8 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
         "checks": [c.model_dump(include={"check", "status", "message"}) for c in checks if c.status != "ok"],
         "seed": recipe.seed, "outcome": outcome, "error": error,
         "model": str(model.path) if model else "", "stopped": stopped,
-        "stages": [_stage(artifact) for artifact in artifacts if artifact.facts()],
+        "lost_flops": lost_flops(recipe, site, artifacts) if outcome == "failed" else 0.0,
+        "stages": [_stage(artifact) for artifact in made(recipe, artifacts)],
         "elsewhere": score_elsewhere(model, recipe, site) if model and scored else None,
         "score": scored.summary if scored else None, "score_path": scored.path if scored else "",
         "evaluation": scored.ledger if scored else None,

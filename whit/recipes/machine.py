@@ -73,10 +73,11 @@ def measure_rates(recipe: Recipe, site: Site) -> Rates:
 
 
 def freeze_budget(recipe: Recipe, site: Site) -> Recipe:
-    """The recipe with its hours as operations, by rates measured here; unchanged when it names operations or no hours."""
-    if recipe.budget.hours is None or recipe.budget.flops is not None:
+    """The recipe with its hours or money as operations, by rates measured here; unchanged when it names operations."""
+    hours = recipe.budget.time_hours
+    if hours is None or recipe.budget.flops is not None:
         return recipe
-    flops = flops_in(recipe.budget.hours, recipe, measure_rates(recipe, site))
+    flops = flops_in(hours, recipe, measure_rates(recipe, site))
     return recipe.model_copy(update={"budget": Budget(flops=float(f"{flops:.3g}"))})
 
 

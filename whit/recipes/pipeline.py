@@ -3,7 +3,7 @@
 The content key of a stage covers its settings, its inputs, the seed, the code that it loads, dtype, device and torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from whit.core.errors import BudgetError, RecipeError
 from whit.core.ledger import Ledger
 from whit.core.parts import find, names
-from whit.core.rundir import Facts, Notify, Run, Store, code_digest, digest_of, silent
+from whit.core.rundir import Facts, Notify, Run, Store, code_digest, digest_of, read_metrics, silent
 from whit.core.seeds import key64
 from whit.core.settings import all_settings, check_settings, to_plain, write_toml
 from whit.core.types import Artifact
@@ -50,11 +50,8 @@ def run_pipeline(recipe: Recipe, site: Site, depth: int | None = None, *, only_f
     start = start_artifact(recipe)
     if start is not None:
         artifacts.append(start)
-    left = 0.0
-    for number, (stage, share) in enumerate(zip(recipe.stage, recipe.shares, strict=True), 1):
-        if depth is not None and number > depth:
-            break
-        limit = None if recipe.budget.flops is None else recipe.budget.flops * share + left
+    for number, stage in enumerate(recipe.stage[:depth], 1):
+        limit = _limit(recipe, artifacts)
         before = artifacts[-1] if artifacts else None
         if only_found:
             artifact = site.store.find(stage_facts(recipe, number, stage, before, limit, site.device).key())
@@ -62,10 +59,36 @@ def run_pipeline(recipe: Recipe, site: Site, depth: int | None = None, *, only_f
             artifact = run_stage(recipe, number, stage, before, limit, site)
         if artifact is None:
             break
-        if limit is not None:
-            left = limit - Ledger.from_plain(artifact.facts()["ledger"]).flops
+        artifact.facts()  # raises here where its record is damaged
         artifacts.append(artifact)
     return artifacts
+
+
+def made(recipe: Recipe, artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """What the stages made: the artifacts without the start model, which may be an artifact of another run."""
+    return list(artifacts if recipe.model is None else artifacts[1:])
+
+
+def lost_flops(recipe: Recipe, site: Site, artifacts: Sequence[Artifact]) -> float:
+    """What the stage after `artifacts` had spent, by its last finished step, when it failed or its worker died."""
+    number = len(made(recipe, artifacts)) + 1
+    if number > len(recipe.stage):
+        return 0.0
+    before = artifacts[-1] if artifacts else None
+    facts = stage_facts(recipe, number, recipe.stage[number - 1], before, _limit(recipe, artifacts), site.device)
+    lines = read_metrics(site.store.partial(facts) / "metrics.jsonl")
+    return float(lines[-1]["flops"]) if lines else 0.0
+
+
+def _limit(recipe: Recipe, artifacts: Sequence[Artifact]) -> float | None:
+    """The ceiling of the stage after `artifacts`: its share, and what those before left or overran."""
+    if recipe.budget.flops is None:
+        return None
+    spent = [Ledger.from_plain(artifact.facts()["ledger"]).flops for artifact in made(recipe, artifacts)]
+    left = 0.0
+    for share, flops in zip(recipe.shares, spent, strict=False):
+        left = recipe.budget.flops * share + left - flops
+    return recipe.budget.flops * recipe.shares[len(spent)] + left
 
 
 def run_stage(

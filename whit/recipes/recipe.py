@@ -15,10 +15,31 @@ LIBRARY = Path(__file__).parent / "library"
 
 
 class Budget(Frozen):
-    """What a pipeline may spend. hours are converted once, by rates measured on the machine, and frozen as flops."""
+    """What a pipeline may spend: operations, hours, or money at a price an hour of the machine.
+
+    Hours and money are converted once, by rates measured on the machine, and frozen as flops.
+    """
 
     flops: float | None = Field(None, gt=0)
     hours: float | None = Field(None, gt=0)
+    money: float | None = Field(None, gt=0)
+    price: float | None = Field(None, gt=0)
+
+    @property
+    def time_hours(self) -> float | None:
+        """The hours that were given, or that the money buys. Raises RecipeError for money without a price."""
+        return in_hours(self.hours, self.money, self.price)
+
+
+def in_hours(hours: float | None, money: float | None, price: float | None) -> float | None:
+    """hours, or those that money buys at a price an hour; None for neither. Raises RecipeError for money alone."""
+    if money is None:
+        return hours
+    if hours is not None:
+        raise RecipeError(f"budget: hours={hours:g} and money={money:g} are two ceilings. Leave one out.")
+    if price is None:
+        raise RecipeError(f"budget: money={money:g} buys hours at a price. Add the price of an hour of this machine.")
+    return money / price
 
 
 class StageSpec(Frozen):
@@ -87,6 +108,7 @@ class Recipe(Frozen):
     def make(cls, tree: Mapping[str, Any]) -> "Recipe":
         """A recipe from plain values, checked down to the settings of every stage."""
         recipe = parse_model(cls, tree)
+        in_hours(recipe.budget.hours, recipe.budget.money, recipe.budget.price)
         for number, stage in enumerate(recipe.stage, 1):
             where = f"stage.{number}"
             settings = check_settings(_find(stage.kind, "stage", f"{where}.kind"), stage.settings, where)

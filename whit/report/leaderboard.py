@@ -44,6 +44,12 @@ def render(board: Mapping[str, Any]) -> str:
         lines += textwrap.wrap(f"Left out after one run each on dev: {shown}.", WIDTH)
     for name, reason in board["failures"].items():
         lines += textwrap.wrap(f"{name} could not be scored: {reason}", WIDTH)
+    if board.get("other_looks"):
+        lines += textwrap.wrap(
+            f"The test split was opened for {board['looks']} models here, and for {board['other_looks']} others before or "
+            "beside: what was chosen after seeing those is in no interval.",
+            WIDTH,
+        )
     if not board["complete"]:
         lines.append("INCOMPLETE: not every run is finished; run the same command again to go on.")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from whit.core.answers import completion_text
 from whit.core.errors import CollapseError, DataError
-from whit.core.rundir import Run, saving, snapshot
+from whit.core.rundir import Run, read_metrics, saving, snapshot
 from whit.core.seeds import stream
 from whit.core.types import Artifact, Example
 from whit.data.batch import Document
@@ -20,6 +20,7 @@ from whit.models.load import Policy, load_policy
 from whit.objectives._types import Term
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
+from whit.training.collapse import collapse
 from whit.training.loop import Producer, train
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward
@@ -64,7 +65,10 @@ def train_and_save(
     trainee: Trainee, run: Run, terms: Sequence[Term], producer: Producer, *, max_tokens: int,
     num_steps: int | None = None, teacher: Policy | None = None, temperature: float = 1.0,
 ) -> Artifact:  # fmt: skip
-    """Run the loop and seal the artifact. A collapse is an outcome: the weights before it are saved and it is recorded."""
+    """Run the loop and seal the artifact. A collapse is an outcome that is recorded.
+
+    Of a loss that is not finite the weights before it are saved; of a reward that fell away, or a loss that rose, the last.
+    """
     forward = Forward(trainee.policy.decoder, teacher.decoder if teacher else None, temperature)
     outcome: dict[str, object] = {"peak_lr": trainee.optimizer.peak_lr}
     rank = trainee.lora.rank if trainee.lora else 0
@@ -73,6 +77,8 @@ def train_and_save(
             forward, terms, producer, trainee.optimizer, run,
             max_tokens=max_tokens, num_steps=num_steps, lora_rank=rank, keep=lambda share: _keep(trainee, run, share),
         )  # fmt: skip
+        if found := collapse(read_metrics(run.directory / "metrics.jsonl")):
+            outcome["collapsed"] = found
     except CollapseError as error:
         outcome["collapsed"] = str(error)
     return run.save(lambda directory: _write(trainee, directory), **outcome)

@@ -19,6 +19,7 @@ from whit.stats.intervals import seed_means
 from whit.stats.paired import compare as compare_pairs
 from whit.stats.paired import compare_to_reference
 from whit.stats.passk import majority_at_k
+from whit.study.openings import openings
 from whit.study.study import PipelineSpec, Study
 from whit.study.verdict import Candidate, Verdict, decide
 
@@ -68,6 +69,7 @@ class Leaderboard:
     best: the trained row that the verdict recommends, else the one with the highest mean; None when nothing was trained.
     best_run: its best seed on dev; on the test items where runs do not stop on dev. chosen_on: which of the two.
     failures: arms that could not be scored, with the reason. protocol: name and hash of how all of them were judged.
+    looks, other_looks: models that were scored on the test split, by this study and beside it.
     """
 
     rows: tuple[Row, ...]
@@ -79,6 +81,8 @@ class Leaderboard:
     protocol: str
     rates: dict[str, Any]
     qualified: dict[str, Any]
+    looks: int
+    other_looks: int
     num_items: int
     num_samples: int
     complete: bool
@@ -162,6 +166,7 @@ def compare(
         protocol,
         dict(rates),
         dict(qualified),
+        *openings([Path(record["score_path"]) for record in [*arms.values(), *runs.values()]]),
         len(groups),
         study.evaluate.samples,
         complete,
@@ -178,7 +183,8 @@ def _candidate(spec: PipelineSpec, records: list[Any], gains: Mapping[str, Inter
 
 
 def _flops(record: Any) -> float:
-    return float(sum(stage["flops"] for stage in record["stages"]))
+    """Operations of a run's stages, and of the one that failed."""
+    return float(sum(stage["flops"] for stage in record["stages"]) + record.get("lost_flops", 0.0))
 
 
 def _stop(record: Any) -> dict[str, Any]:

@@ -22,11 +22,12 @@ def describe_recipe(recipe: Recipe) -> dict[str, Any]:
     starts_from_nothing = recipe.stage[0].kind == "pretrain"
     if recipe.model is None and not starts_from_nothing:
         raise RecipeError("model: this setting is needed and was not given. Add model=DIR, a nickname or a hub name.")
-    if recipe.budget.flops is None and recipe.budget.hours is None and not starts_from_nothing:
+    hours = recipe.budget.time_hours
+    if recipe.budget.flops is None and hours is None and not starts_from_nothing:
         raise BudgetError("budget: this recipe names none. Add budget.hours=1 or budget.flops=1e15.")
     shape = model_shape(recipe) if recipe.model else None
     rates = quick_rates(shape)
-    flops = recipe.budget.flops or flops_in(recipe.budget.hours or 0.0, recipe, rates)
+    flops = recipe.budget.flops or flops_in(hours or 0.0, recipe, rates)
     seconds = training_seconds(recipe, flops, rates)
     stages = [
         {"name": f"stage {number} ({stage.kind})", "flops": flops * share, "seconds": each}

@@ -10,7 +10,7 @@ from whit.core.errors import BudgetError, DataError
 from whit.core.flops import Shape
 from whit.recipes.machine import Rates, TaskFacts, measure_rates, model_shape, task_facts
 from whit.recipes.pipeline import Site
-from whit.recipes.recipe import StopSpec
+from whit.recipes.recipe import StopSpec, in_hours
 from whit.recipes.stop import LEAST_ITEMS
 from whit.stats.power import smallest_detectable_difference
 from whit.study.grid import (
@@ -49,15 +49,16 @@ class Planned:
 
 
 def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu") -> Planned:
-    """asked: model, task, hours or flops, teacher, seeds, max_new_tokens, template, as the command line takes them.
+    """asked: model, task; hours, money with price, or flops; teacher, seeds, max_new_tokens, template.
+
+    They are what the command line takes. Hours and money are those of the whole study, flops those of one pipeline.
 
     Raises BudgetError when the hours are too few for the pipelines that the data allows.
     """
     import torch
 
-    base = {
-        key: asked.get(key) for key in ("model", "task", "teacher", "seeds", "template") if asked.get(key) is not None
-    }
+    carried = ("model", "task", "teacher", "seeds", "template", "price")
+    base = {key: asked.get(key) for key in carried if asked.get(key) is not None}
     draft = Study.make({**base, "flops": 1e12, "pipeline": [{"name": "sft", "stage": [{"kind": "sft"}]}]})
     facts = task_facts(draft.start())
     if facts.num_test < LEAST_TEST:
@@ -80,9 +81,10 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // chosen))
     rates = measure_rates(study.start(), Site(Path("."), device=device))
     items = min(facts.num_test, MAX_ITEMS)
-    if asked.get("hours") is not None:
-        study, rounds = _affordable(study, rounds, rates, shape, chosen * 3600 * float(asked["hours"]))
-        study, items = fit_to_hours(study, rates, shape, items, chosen, float(asked["hours"]))
+    hours = in_hours(asked.get("hours"), asked.get("money"), asked.get("price"))
+    if hours is not None:
+        study, rounds = _affordable(study, rounds, rates, shape, chosen * 3600 * hours)
+        study, items = fit_to_hours(study, rates, shape, items, chosen, hours)
     else:
         study = with_batches(study.model_copy(update={"flops": float(asked["flops"])}), shape, rates)
         dearest, needed = dearest_start(study, shape, rates)

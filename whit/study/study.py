@@ -34,6 +34,7 @@ class Study(Frozen):
     """What `study.toml` holds.
 
     flops: the ceiling of every pipeline, all its stages together.
+    price: of an hour of the machine, in any currency: what the report begins with; the ceiling is in flops.
     workers: runs at a time; 0 takes one a core, as many as memory holds.
     stop: where runs may stop, by what dev says; None takes the whole ceiling.
     trials: learning rates that every pipeline tries on dev before anything else, as factors of its own, each with
@@ -46,6 +47,7 @@ class Study(Frozen):
     teacher: str | None = None
     task: str | dict[str, Any]
     flops: float = Field(gt=0)
+    price: float | None = Field(None, gt=0)
     seeds: int = Field(3, gt=0)
     workers: int = Field(0, ge=0)
     stop: StopSpec | None = None

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from whit.core.rundir import saving
+from whit.core.rundir import read_metrics, saving
 
 
 class Meter:
@@ -12,11 +12,9 @@ class Meter:
 
     def __init__(self, path: Path, first_step: int):
         self.path = path
-        kept = []
-        if path.exists():
-            kept = [line for line in path.read_text().splitlines() if line and json.loads(line)["step"] < first_step]
+        kept = [line for line in read_metrics(path) if line["step"] < first_step]
         with saving(path.parent):
-            path.write_text("".join(line + "\n" for line in kept))
+            path.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, line: dict[str, Any]) -> None:
         rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}

@@ -105,7 +105,9 @@ document.getElementById("title").textContent = `${short(data.study.model)} on ${
 document.getElementById("about").textContent =
   `${rows.filter((r) => r.is_trained && !r.is_control).length} trainings x ${data.study.seeds} seeds, each with up to ${flops(data.study.flops)}; ` +
   `${whole(board.num_items)} test items x ${board.num_samples} samples.`;
-document.getElementById("footer").textContent = `Made ${data.made} from ${data.directory}, protocol ${board.protocol}. Intervals are 95 %, clustered by group.`;
+document.getElementById("footer").textContent = `Made ${data.made} from ${data.directory}, protocol ${board.protocol}. Intervals are 95 %, clustered by group. ` +
+  `The test split was opened for ${board.looks} models in this study` +
+  (board.other_looks ? `, and for ${board.other_looks} others before or beside it: what was chosen after seeing those is in no interval.` : ".");
 
 // Verdict.
 section("verdict", "Verdict",
@@ -181,7 +183,7 @@ function scatter(unit, price) {
 }
 if (pipelines.length) {
   const figure = el("div"), sentence = el("p");
-  const price = el("input", { type: "number", min: 0, step: 0.1, value: 1, id: "price", "aria-label": "price of an hour" });
+  const price = el("input", { type: "number", min: 0, step: 0.1, value: data.study.price || 1, id: "price", "aria-label": "price of an hour" });
   const units = [["flops", "FLOPs"], ["seconds", "hours here"], ["price", "price"]];
   const draw = () => {
     const unit = document.querySelector("input[name=unit]:checked").value;
