@@ -138,7 +138,10 @@ def test_hours_too_few_for_a_study(whit, tiny_model, sums, hours):
     ("arguments", "message"),
     [
         (("study",), "give --model, --task and one of --hours, --money and --flops; or the path of a study.toml."),
-        (("study", "--model", "m", "--task", "t", "--hours", "1", "--money", "1"), "one of --hours, --money and --flops"),
+        (
+            ("study", "--model", "m", "--task", "t", "--hours", "1", "--money", "1"),
+            "one of --hours, --money and --flops",
+        ),
         (("study", "--model", "m", "--task", "t", "--money", "1"), "--money 1 buys hours at a price: add --price"),
         (("study", "x.toml"), "there is no file x.toml"),
         (("study", "--seeds", "0"), "'--seeds'"),

@@ -157,7 +157,7 @@ def test_runs_scored_on_other_items_are_not_compared(write, tmp_path):
     write("zero_shot", 4)
     write("rl", 4, 0, items=15)
     with pytest.raises(
-        RunError, match=r"rl-seed0 was scored on other items than the untrained model \(5 are missing\)"
+        RunError, match=r"rl-seed0 was scored on other items than zero_shot \(5 are missing\)"
     ):
         compare(STUDY, tmp_path)
 
