@@ -127,6 +127,22 @@ def test_a_budget_too_small_for_one_step(run):
     assert "the budget is too small for one step. Raise the budget, or make the step smaller" in said.error
 
 
+def test_a_directory_that_may_not_be_read_is_named(whit, tmp_path, monkeypatch):
+    (tmp_path / "run.json").write_text("{}")
+
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", refuse)
+        said = whit("report", tmp_path)
+    assert said.code == 1 and "run.json cannot be read: Permission denied. Give yourself the right" in said.error
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "exists", refuse)
+        said = whit("report", tmp_path)
+    assert said.code == 1 and "Permission denied. Give yourself the right to read it." in said.error
+
+
 @pytest.mark.parametrize("hours", ["0", "1e-6"])
 def test_hours_too_few_for_a_study(whit, tiny_model, sums, hours):
     said = whit("study", "--model", tiny_model, "--task", sums, "--hours", hours, "--device", "cpu")

@@ -180,6 +180,15 @@ def test_export_writes_the_model_of_a_run(run, whit):
     assert (directory / "again" / "README.md").exists()
 
 
+def test_a_report_is_made_of_any_runs(run, whit):
+    first, second = (Path(last(run(f"seed={seed}").out)) for seed in (0, 1))
+    said = whit("report", first, second)
+    assert said.code == 0, said.err
+    page = first / "report.html"
+    assert last(said.out) == str(page) and f"{first.name}, {second.name}: whit report" in page.read_text()
+    assert last(whit("report", second, "--to", "other.html").out) == "other.html"
+
+
 def test_a_run_stands_for_its_model_from_any_directory(run, whit, sums, tmp_path, monkeypatch):
     directory = (tmp_path / last(run().out)).resolve()
     (tmp_path / "elsewhere").mkdir()

@@ -103,6 +103,16 @@ def test_curves_are_thinned_to_means(study):
     assert len(curve["cross_entropy"]) == 100
 
 
+def test_what_dev_said_of_the_last_stage_is_a_curve(study):
+    file = study / "runs" / "sft-seed0" / "run.json"
+    record = json.loads(file.read_text())
+    record["stopped"] = {"share": "1", "dev": {"0.5": 0.2, "1": 0.4}, "dev_strict": {"0.5": 0.1, "1": 0.3}}
+    write(file, record)
+    (stage,) = next(run for run in gather(study)["curves"] if run["name"] == "sft-seed0")["stages"]
+    assert stage["curves"]["dev_accuracy"] == [(0.5, 0.2), (1.0, 0.4)]
+    assert stage["curves"]["dev_strict"] == [(0.5, 0.1), (1.0, 0.3)]
+
+
 def test_costs_are_those_of_one_run_by_purpose(study):
     costs = {row["pipeline"]: row["purposes"] for row in gather(study)["costs"]}
     assert costs["sft"]["train"]["flops"] == 8e8 and costs["sft"]["evaluate"]["seconds"] == 1.0

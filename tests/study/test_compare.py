@@ -156,9 +156,7 @@ def test_without_the_untrained_model_there_is_nothing_to_compare_with(write, tmp
 def test_runs_scored_on_other_items_are_not_compared(write, tmp_path):
     write("zero_shot", 4)
     write("rl", 4, 0, items=15)
-    with pytest.raises(
-        RunError, match=r"rl-seed0 was scored on other items than zero_shot \(5 are missing\)"
-    ):
+    with pytest.raises(RunError, match=r"rl-seed0 was scored on other items than zero_shot \(5 are missing\)"):
         compare(STUDY, tmp_path)
 
 

@@ -35,6 +35,8 @@ def read_record(path: Path) -> dict[str, Any]:
     """The JSON object that whit wrote to a file of its own. Raises RunError when it is damaged."""
     try:
         record = json.loads(path.read_text())
+    except PermissionError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror}. Give yourself the right to read it.") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is damaged ({error}). Delete it and run again: what is finished is kept.") from error
     if not isinstance(record, dict):

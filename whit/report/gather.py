@@ -1,4 +1,4 @@
-"""Everything that a report shows, read from a study's directory and from nothing else."""
+"""Everything that a report shows, read from directories of studies and runs and from nothing else."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -36,24 +36,31 @@ def gather(directory: Path) -> Json:
     if "verdict" not in board or "protocol" not in board:
         raise RunError(f"{directory} was written by an older whit: run its study again, then report.")
     shown = {row["name"] for row in board["rows"]}
-    runs = {path.parent.name: read_record(path) for path in sorted(directory.glob("runs/*/run.json"))}
-    runs = {name: record for name, record in runs.items() if pipeline_of(name) in shown}
-    arms = {path.stem: read_record(path) for path in sorted(directory.glob("arms/*.json"))}
-    scored = {name: record for name, record in {**arms, **runs}.items() if record.get("score")}
-    completions = {name: _completions(directory, record) for name, record in scored.items()}
+    files = {path.parent.name: path for path in sorted(directory.glob("runs/*/run.json"))}
+    files = {name: file for name, file in files.items() if pipeline_of(name) in shown}
+    return gather_runs(study, board, files, {path.stem: path for path in sorted(directory.glob("arms/*.json"))})
+
+
+def gather_runs(study: Json, board: Json, files: Mapping[str, Path], arms: Mapping[str, Path]) -> Json:
+    """As `gather`, of runs and of arms that train nothing, by the files of their records.
+
+    study, board: what study.toml and leaderboard.json of a study hold.
+    """
+    runs = {name: read_record(file) for name, file in files.items()}
+    untrained = {name: read_record(file) for name, file in arms.items()}
+    all_files = {**arms, **files}
+    scored = {name: record for name, record in {**untrained, **runs}.items() if record.get("score")}
+    completions = {name: _completions(all_files[name], record) for name, record in scored.items()}
     trained = {name: rows for name, rows in completions.items() if name in runs}
+    recipes = {name: files[name].with_name("recipe.toml") for name in _first_seeds(runs)}
     return {
         "study": study, "board": board,
         "runs": [_run(name, record) for name, record in runs.items()],
-        "curves": [_curves(directory, name, record) for name, record in runs.items()],
+        "curves": [_curves(files[name], name, record) for name, record in runs.items()],
         "costs": _costs(runs),
-        "recipes": {
-            name: (directory / "runs" / name / "recipe.toml").read_text()
-            for name in _first_seeds(runs)
-            if (directory / "runs" / name / "recipe.toml").exists()
-        },
+        "recipes": {name: file.read_text() for name, file in recipes.items() if file.exists()},
         "suspicious": _suspicious(trained),
-        "elsewhere": _elsewhere({**arms, **runs}),
+        "elsewhere": _elsewhere({**untrained, **runs}),
         "items": _items(completions),
         "missing": sorted(name for name, rows in completions.items() if not rows),
     }  # fmt: skip
@@ -79,15 +86,19 @@ def _first_seeds(runs: Mapping[str, Any]) -> list[str]:
     return list(first.values())
 
 
-def _curves(directory: Path, name: str, record: Mapping[str, Any]) -> Json:
+def _curves(record_file: Path, name: str, record: Mapping[str, Any]) -> Json:
     stages = []
     for stage in record["stages"]:
-        place = made_beside(directory / "study.toml", stage["path"])
+        place = made_beside(record_file, stage["path"])
         file = place / "metrics.jsonl" if place else None
         rows = read_rows(file) if file and file.exists() and file.stat().st_size else []
         stages.append(
             {"kind": stage["kind"], "curves": {key: _points(rows, key) for key in CURVES if _points(rows, key)}}
         )
+    if stages and (stopped := record.get("stopped")):
+        for key, by_share in (("dev_accuracy", stopped["dev"]), ("dev_strict", stopped.get("dev_strict"))):
+            if by_share:
+                stages[-1]["curves"][key] = sorted((float(share), value) for share, value in by_share.items())
     return {"name": name, "pipeline": pipeline_of(name), "seed": record["seed"], "stages": stages}
 
 
@@ -142,8 +153,8 @@ def _elsewhere(records: Mapping[str, Any]) -> list[Json]:
     ]
 
 
-def _completions(directory: Path, record: Mapping[str, Any]) -> list[Json]:
-    place = made_beside(directory / "study.toml", record["score_path"])
+def _completions(record_file: Path, record: Mapping[str, Any]) -> list[Json]:
+    place = made_beside(record_file, record["score_path"])
     file = place / "completions.jsonl" if place else None
     return read_rows(file) if file and file.exists() else []
 

@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from whit.core.rundir import write_beside
-from whit.report.gather import gather
+from whit.report.gather import Json, gather
 
 PAGE = Path(__file__).parent / "page"
 
 
 def write_report(directory: Path, target: Path | None = None) -> Path:
     """Write the report of a study's directory (default: `report.html` in it). Returns where it is."""
-    target = target or directory / "report.html"
+    return write_page(gather(directory), directory.name, target or directory / "report.html")
+
+
+def write_page(gathered: Json, name: str, target: Path) -> Path:
+    """Write the page of gathered data, made now from the directory `name`. Returns where it is."""
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    write_beside(target, render({**gather(directory), "made": made, "directory": directory.name}))
+    write_beside(target, render({**gathered, "made": made, "directory": name}))
     return target
 
 

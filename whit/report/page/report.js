@@ -149,7 +149,7 @@ const ranking = rows.map((row) => el("tr", { class: row.name === verdict.recomme
 section("ranking", "Ranking",
   el("figure", {}, drawn(bars), el("figcaption", {},
     "Mean accuracy over seeds, items and samples, with 95 % intervals; small dots are single seeds, dashed rows train nothing.")),
-  table(["pipeline", "accuracy %", "against zero-shot", "greedy %", "strict %", "cost of a run", "time here", "seeds"], ranking,
+  table(["pipeline", "accuracy %", "against " + (board.reference || "zero_shot").replace("_", "-"), "greedy %", "strict %", "cost of a run", "time here", "seeds"], ranking,
     { label: "Ranking" }),
   el("p", { class: "muted small" },
     "Intervals of the differences hold simultaneously. The shortlist is what simultaneous intervals against the best cannot exclude."));
@@ -162,7 +162,7 @@ function scatter(unit, price) {
   const text = (v) => (unit === "flops" ? flops(v) : unit === "seconds" ? duration(v) : v.toPrecision(2));
   const width = wide(), height = 320, left = 52, bottom = 44, top = 12, right = 24;
   const most = Math.max(...shown.map(cost), 1e-9) * 1.08;
-  const lows = shown.map((r) => r.accuracy.low), base = rows.find((r) => r.name === "zero_shot");
+  const lows = shown.map((r) => r.accuracy.low), base = rows.find((r) => r.name === "zero_shot" && !r.is_trained);
   const low = Math.max(0, Math.min(...lows, base ? base.accuracy.estimate : 1) - 0.03);
   const high = Math.min(1, Math.max(...shown.map((r) => r.accuracy.high)) + 0.03);
   const x = scale(0, most, left, width - right), y = scale(low, high, height - bottom, top);
@@ -204,7 +204,8 @@ if (pipelines.length) {
 
 // Curves.
 const NAMES = { cross_entropy: "cross-entropy (nats)", forward_kl: "KL to the teacher (nats)", reward: "reward", accuracy: "accuracy while sampling",
-  entropy: "entropy (nats)", completion_tokens: "tokens of a completion", truncated: "share cut off", equal_groups: "groups without signal" };
+  entropy: "entropy (nats)", completion_tokens: "tokens of a completion", truncated: "share cut off", equal_groups: "groups without signal",
+  dev_accuracy: "accuracy on dev, greedy", dev_strict: "strict accuracy on dev" };
 function panel(kind, key, lines) {
   const width = 300, height = 170, left = 44, bottom = 24, top = 8, right = 8;
   const values = lines.flatMap((l) => l.points.map((p) => p[1]));
