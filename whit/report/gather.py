@@ -57,7 +57,7 @@ def gather_runs(study: Json, board: Json, files: Mapping[str, Path], arms: Mappi
         "study": study, "board": board,
         "runs": [_run(name, record) for name, record in runs.items()],
         "curves": [_curves(files[name], name, record) for name, record in runs.items()],
-        "costs": _costs(runs),
+        "costs": _costs({**runs, **untrained}),
         "recipes": {name: file.read_text() for name, file in recipes.items() if file.exists()},
         "suspicious": _suspicious(trained),
         "elsewhere": _elsewhere({**untrained, **runs}),
@@ -112,18 +112,18 @@ def _points(rows: list[Json], key: str) -> list[tuple[float, float]]:
     ]
 
 
-def _costs(runs: Mapping[str, Any]) -> list[Json]:
-    """Of one run of each pipeline, by purpose, the mean over seeds."""
+def _costs(records: Mapping[str, Any]) -> list[Json]:
+    """Of one run of each pipeline, by purpose, the mean over seeds; of an arm that trains nothing, what asking it took."""
     totals: dict[str, dict[str, Counter[str]]] = {}
-    for name, record in runs.items():
-        accounts = [stage["accounts"] for stage in record["stages"]]
+    for name, record in records.items():
+        accounts = [stage["accounts"] for stage in record.get("stages", ())]
         if record.get("evaluation"):
             accounts.append(record["evaluation"]["accounts"])
         purposes = totals.setdefault(pipeline_of(name), {})
         for account in accounts:
             for purpose, spent in account.items():
                 purposes.setdefault(purpose, Counter()).update(spent)
-    count = Counter(pipeline_of(name) for name in runs)
+    count = Counter(pipeline_of(name) for name in records)
     return [
         {
             "pipeline": pipeline,

@@ -263,7 +263,7 @@ if (purposes.length) section("purposes", "Costs by purpose", table(["pipeline", 
     const spent = c.purposes[p];
     return [cell(spent ? flops(spent.flops) : "-"), cell(spent ? duration(spent.seconds || 0) : "", "muted")];
   }))), { label: "Costs by purpose" }),
-  el("p", { class: "muted small" }, "Of one run, mean over seeds. Scoring (evaluate) is nobody's budget."));
+  el("p", { class: "muted small" }, "Of one run, mean over seeds. Scoring (evaluate) is nobody's budget; that of majority@8 is what its votes take on these items."));
 
 // Troubles.
 const troubles = data.runs.filter((r) => r.outcome !== "finished");
