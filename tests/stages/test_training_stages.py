@@ -178,6 +178,7 @@ def test_of_a_file_of_texts_the_right_and_finished_ones_can_be_kept_and_the_othe
     answers = {0: "1", 1: "8", 2: "5", 3: "7", 59: "119"}  # 1 + 2 is not 8, and 59 + 60 is of the test split
     rows = [{"prompt": f"{n} + {n + 1}?", "completion": f"#### {answer}"} for n, answer in answers.items()]
     rows[2]["finish"], rows[3]["finish"] = "length", "stop"
+    rows.append({"prompt": "4 + 5?", "completion": " "})
     texts = tmp_path / "texts.jsonl"
     texts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     left = {}
@@ -185,8 +186,8 @@ def test_of_a_file_of_texts_the_right_and_finished_ones_can_be_kept_and_the_othe
         run = tiny_run(tmp_path / keep, 1e12, task=str(sums), teacher=str(texts))
         artifact = perform("kd", tiny_model, run, **SMALL, epochs=1, keep=keep)
         left[keep] = json.loads((artifact.path / "texts.json").read_text())
-    assert left["all"] == {"kept": 3, "cut_off": 1, "refused": 0, "other_prompts": 1}
-    assert left["correct"] == {"kept": 2, "cut_off": 1, "refused": 1, "other_prompts": 1}
+    assert left["all"] == {"kept": 3, "empty": 1, "cut_off": 1, "refused": 0, "other_prompts": 1}
+    assert left["correct"] == {"kept": 2, "empty": 1, "cut_off": 1, "refused": 1, "other_prompts": 1}
 
 
 @pytest.mark.parametrize(

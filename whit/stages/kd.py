@@ -174,13 +174,15 @@ def _texts(renderer: Renderer, examples: list[Example], keep: Keep, run: Run) ->
     path = Path(str(run.teacher))
     asked = {example.prompt.strip(): example for example in examples}
     documents = []
-    counts = {"kept": 0, "cut_off": 0, "refused": 0, "other_prompts": 0}
+    counts = {"kept": 0, "empty": 0, "cut_off": 0, "refused": 0, "other_prompts": 0}
     for number, row in enumerate(read_rows(path), 1):
-        if not row.get("prompt") or not row.get("completion"):
+        if not row.get("prompt") or row.get("completion") is None:
             raise DataError(f"{path}, row {number}: a teacher's text needs the columns prompt and completion.")
         example, text = asked.get(str(row["prompt"]).strip()), str(row["completion"])
         if example is None:
             fate = "other_prompts"
+        elif not text.strip():
+            fate = "empty"
         elif row.get("finish") == "length":
             fate = "cut_off"
         elif keep == "correct" and not judge(text, example).correct:
@@ -192,8 +194,8 @@ def _texts(renderer: Renderer, examples: list[Example], keep: Keep, run: Run) ->
     if not documents:
         raise DataError(
             f"{path}: none of its {sum(counts.values())} texts can be learned from: {counts['other_prompts']} answer no "
-            f"prompt of the task's training split, {counts['cut_off']} were cut off, the verifier refused "
-            f"{counts['refused']}."
+            f"prompt of the task's training split, {counts['empty']} are empty, {counts['cut_off']} were cut off, the "
+            f"verifier refused {counts['refused']}."
         )
     write_beside(run.directory / "texts.json", json.dumps(counts, indent=1))
     return documents
