@@ -140,7 +140,7 @@ def test_a_directory_that_may_not_be_read_is_named(whit, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Path, "exists", refuse)
         said = whit("report", tmp_path)
-    assert said.code == 1 and "Permission denied. Give yourself the right to read it." in said.error
+    assert said.code == 1 and "Permission denied. Give yourself the right to use it." in said.error
 
 
 @pytest.mark.parametrize("hours", ["0", "1e-6"])

@@ -29,8 +29,11 @@ def mine(start, run: Run, *, how: str = "spends"):
         raise ValueError("this stage cannot work")
     run.ledger.charge("train", flops=0.5 * run.ledger.limit_flops)
     if how == "fails late":
-        Meter(run.directory / "metrics.jsonl", 0).write({"step": 0, "flops": run.ledger.flops})
+        Meter(run.directory / "metrics.jsonl", 0).write({"step": 0, "flops": run.ledger.flops, "seconds": 2.0})
         raise ValueError("this stage cannot go on")
+    if how == "is cut":
+        (run.directory / "metrics.jsonl").write_text('{"step": 0, "flops": 1e6, "seconds": 2.0}\\n{"step": 1, "fl')
+        raise ValueError("the disk is full")
     outcome = {"collapsed": "step 2: cross_entropy is nan."} if how == "collapses" else {}
     outcome |= {"updates": 0} if how == "learns nothing" else {}
     return run.save(lambda directory: shutil.copytree(start.path, directory, dirs_exist_ok=True), **outcome)
@@ -198,8 +201,14 @@ def test_what_a_failed_stage_had_spent_is_recorded(recipe, site, mine, tmp_path)
     run = execute(recipe(SFT, mine("fails late")), site[0], tmp_path / "run")
     assert (run["outcome"], run["error"]) == ("failed", "ValueError: this stage cannot go on")
     left = recipe().budget.flops - run["stages"][0]["flops"]
-    assert run["lost_flops"] == pytest.approx(left / 2, rel=1e-5)
-    assert execute(recipe(), site[0], tmp_path / "whole")["lost_flops"] == 0
+    assert run["lost"] == {"flops": pytest.approx(left / 2, rel=1e-5), "seconds": 2.0}
+    assert execute(recipe(), site[0], tmp_path / "whole")["lost"] == {"flops": 0, "seconds": 0}
+
+
+def test_a_line_that_a_kill_cut_in_two_loses_no_record(recipe, site, mine, tmp_path):
+    run = execute(recipe(SFT, mine("is cut")), site[0], tmp_path / "run")
+    assert (run["outcome"], run["error"]) == ("failed", "ValueError: the disk is full")
+    assert run["lost"]["seconds"] == 2.0
 
 
 def test_a_run_that_starts_from_an_artifact_records_its_own_stages(recipe, site, tmp_path):

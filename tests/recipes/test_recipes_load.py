@@ -44,6 +44,8 @@ def test_money_buys_hours_at_a_price():
         Recipe.read("sft", ["budget.money=3"])
     with pytest.raises(RecipeError, match="hours=1 and money=3 are two ceilings"):
         Recipe.read("sft", ["budget.money=3", "budget.price=1", "budget.hours=1"])
+    with pytest.raises(RecipeError, match=r"flops=1e\+09 and money=3 are two ceilings"):
+        Recipe.read("sft", ["budget.money=3", "budget.price=1", "budget.flops=1e9"])
 
 
 def test_overrides_count_stages_from_one_and_reach_into_them():

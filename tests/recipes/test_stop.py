@@ -43,7 +43,8 @@ def dev(monkeypatch):
         def score(artifact, recipe, site, *, samples, split):
             assert (samples, split) == (0, "dev")
             ledger = {"accounts": {"evaluate": {"flops": 10.0, "seconds": 1.0, "tokens": 1}}, "limit_flops": None}
-            summary = {"num_items": items, "greedy_accuracy": [next(told), 0, 1], "greedy_strict": [0.0, 0, 1]}
+            accuracy = next(told)
+            summary = {"num_items": items, "greedy_accuracy": [accuracy, 0, 1], "greedy_strict": [accuracy / 2, 0, 1]}
             return type("Score", (), {"summary": summary, "ledger": ledger})
 
         monkeypatch.setattr("whit.recipes.stop.score", score)
@@ -97,6 +98,7 @@ def test_an_earlier_time_is_taken_where_it_does_better_by_more_than_chance(accur
     last = run_pipeline(recipe(), site)[-1]
     chosen, record = stop_on_dev(last, recipe(), site)
     assert record["share"] == share and record["dev"] == dict(zip(("0.25", "0.5", "1"), accuracies, strict=True))
+    assert record["dev_strict"] == {share: accuracy / 2 for share, accuracy in record["dev"].items()}
     assert chosen.path == (last.path if share == "1" else snapshot(last.path, float(share)))
     assert [path.name for path in last.path.glob("snapshot-*")] == ([] if share == "1" else [f"snapshot-{share}"])
     assert (record["flops"], record["seconds"]) == (30.0, 3.0)

@@ -1,5 +1,6 @@
 """A leaderboard as text: everything that a reader needs, in at most 80 columns."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ def row(name: str, accuracy: Triple = (0.4, 0.35, 0.46), difference: Triple | No
     return {
         "name": name, "is_trained": True, "accuracy": interval(*accuracy), "flops": 1.5e12, "seeds": 3, "greedy": 0.25,
         "difference": interval(*difference) if difference else None, "outcomes": {"finished": 3},
-        "median": 0.4, "unspent": 0.0,
+        "median": 0.4, "unspent": 0.0, "flops_from_nothing": 1.5e12,
         **given,
     }  # fmt: skip
 
@@ -43,6 +44,19 @@ def test_a_row_reads_accuracy_difference_greedy_and_cost():
         "sft", "41.3", "[36.3,", "47.3]", "+31.3", "[+25.0,", "+37.1]*", "25.0", "1,500",
     ]  # fmt: skip
     assert line_of(text, "zero_shot").split() == ["zero_shot", "10.0", "[5.0,", "16.0]", "-", "25.0", "-"]
+
+
+def test_the_price_from_nothing_stands_below_a_row_where_it_is_another_one():
+    text = render(board(row("sft"), row("kd", flops_from_nothing=4e12), ZERO_SHOT)).splitlines()
+    below = {line.split()[0]: after for line, after in pairwise(text) if line.strip()}
+    assert below["kd"] == "  4,000 GFLOPs from nothing, with trials, choices and texts"
+    assert "from nothing" not in below["sft"]
+
+
+def test_other_looks_at_the_test_split_are_said():
+    text = " ".join(render(board(row("sft"), ZERO_SHOT, looks=7, other_looks=2)).split())
+    assert "opened for 7 models here, and for 2 others before or beside" in text
+    assert "opened" not in render(board(row("sft"), ZERO_SHOT, looks=7, other_looks=0))
 
 
 def test_a_star_marks_a_difference_that_excludes_zero_upwards():

@@ -54,6 +54,7 @@ def study(tmp_path):
         "rows": rows, "failures": {"few_shot": HOSTILE}, "best": "sft", "best_run": "sft-seed0", "chosen_on": "test",
         "verdict": verdict,
         "num_items": 3, "num_samples": 2, "complete": True, "protocol": "whit-1:0", "rates": {}, "qualified": {},
+        "reference": "zero_shot", "looks": 5, "other_looks": 2,
     })  # fmt: skip
     for name, seeds in RUNS.items():
         for seed in range(seeds):
@@ -181,6 +182,7 @@ def test_a_browser_draws_it_without_an_error_and_hostile_text_stays_text(study, 
     drawn = done.stdout
     assert "<title>study-x: whit report</title>" in drawn
     assert "Undecided." in drawn and drawn.count('class="item"') == 3 and "3 of 3 problems" in drawn
+    assert "The test split was opened for 5 models here, and for 2 others before or beside it" in drawn
     assert "The recommendation changes with the unit: sft by FLOPs, sft-rl by hours and price." in drawn
     for heading in ("Verdict", "Ranking", "Accuracy against cost", "Learning curves", "Costs by purpose",
                     "What went wrong", "Suspicious gold", "Completions", "Resolved recipes"):  # fmt: skip

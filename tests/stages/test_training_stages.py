@@ -179,15 +179,16 @@ def test_of_a_file_of_texts_the_right_and_finished_ones_can_be_kept_and_the_othe
     rows = [{"prompt": f"{n} + {n + 1}?", "completion": f"#### {answer}"} for n, answer in answers.items()]
     rows[2]["finish"], rows[3]["finish"] = "length", "stop"
     rows.append({"prompt": "4 + 5?", "completion": " "})
+    rows = [{**row, "flops": 1e9} for row in rows]
     texts = tmp_path / "texts.jsonl"
     texts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     left = {}
     for keep in ("all", "correct"):
         run = tiny_run(tmp_path / keep, 1e12, task=str(sums), teacher=str(texts))
         artifact = perform("kd", tiny_model, run, **SMALL, epochs=1, keep=keep)
-        left[keep] = json.loads((artifact.path / "texts.json").read_text())
-    assert left["all"] == {"kept": 3, "empty": 1, "cut_off": 1, "refused": 0, "other_prompts": 1}
-    assert left["correct"] == {"kept": 2, "empty": 1, "cut_off": 1, "refused": 1, "other_prompts": 1}
+        left[keep] = artifact.facts()["outcome"]["texts"]
+    assert left["all"] == {"kept": 3, "empty": 1, "cut_off": 1, "refused": 0, "other_prompts": 1, "flops": 6e9}
+    assert left["correct"] == {"kept": 2, "empty": 1, "cut_off": 1, "refused": 1, "other_prompts": 1, "flops": 6e9}
 
 
 @pytest.mark.parametrize(
@@ -220,8 +221,9 @@ def test_a_teacher_s_text_is_learnt_as_the_student_is_asked_and_only_what_it_end
 
 def test_what_was_given_is_not_the_teacher_s_to_keep(tiny_model, sums, tmp_path):
     run = tiny_run(tmp_path / "a", BUDGET, task=str(sums), teacher=str(tiny_model))
-    with pytest.raises(RecipeError, match="chooses among what the teacher writes"):
-        perform("kd", tiny_model, run, **SMALL, keep="correct")
+    for settings in ({}, {"text": "teacher", "on_policy": 1.0}):
+        with pytest.raises(RecipeError, match="chooses among what the teacher writes, and here it writes nothing"):
+            perform("kd", tiny_model, run, **SMALL, keep="correct", **settings)
 
 
 @pytest.mark.parametrize(

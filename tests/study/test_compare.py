@@ -99,6 +99,29 @@ def test_failed_and_collapsed_seeds_count_with_their_last_score_and_are_named(wr
     assert (row.accuracy.estimate, row.outcomes) == (0.4, {"collapsed": 1, "finished": 1})
 
 
+def test_what_a_failed_stage_spent_and_what_texts_cost_is_in_the_prices(write, tmp_path):
+    write("zero_shot", 4)
+    for seed in (0, 1):
+        run = write("rl", 5, seed)
+        record = json.loads(run.read_text())
+        record["lost"] = {"flops": 4e9, "seconds": 7.0}
+        record["stages"][0]["outcome"] = {"texts": {"kept": 3, "flops": 5e9}}
+        run.write_text(json.dumps(record))
+    row = compare(STUDY, tmp_path).rows[0]
+    assert (row.flops, row.seconds, row.flops_from_nothing) == (6e9 + 0.5, 10.0, 11e9 + 0.5)
+
+
+def test_models_scored_on_the_test_split_are_counted(write, tmp_path):
+    write("zero_shot", 4)
+    write("rl", 5, 0)
+    for name, model in (("zero_shot", "base"), ("rl-seed0", "rl"), ("evaluate-by-hand", "other")):
+        facts = {"settings": {"task": "gsm8k", "split": "test"}, "inputs": {"model": model, "task": ""}}
+        (tmp_path / "scores" / name).mkdir(exist_ok=True)
+        (tmp_path / "scores" / name / "artifact.json").write_text(json.dumps({"facts": facts}))
+    board = compare(STUDY, tmp_path)
+    assert (board.looks, board.other_looks) == (2, 1)
+
+
 def test_the_median_stands_beside_a_mean_that_a_collapse_drags(write, tmp_path):
     study = STUDY.model_copy(update={"seeds": 3})
     write("zero_shot", 4)

@@ -1,6 +1,7 @@
 """Runs that no study planned: compared to the first, and nothing is recommended."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ ITEMS, SAMPLES = 12, 2
 def run(tmp_path):
     """A run's directory as `whit run` leaves it, with its evaluation in the store beside it."""
 
-    def run(name, num_correct, seed=0, *, directory="", items=ITEMS, **more):
+    def run(name, num_correct, seed=0, *, directory="", items=ITEMS, lr=1e-4, **more):
         label = directory or f"{name}-{seed}abc"
         scores = tmp_path / "artifacts" / f"evaluate-{label}"
         scores.mkdir(parents=True)
@@ -32,9 +33,12 @@ def run(tmp_path):
             "score_path": f"elsewhere/artifacts/evaluate-{label}", **more,
         }  # fmt: skip
         made = tmp_path / label
-        made.mkdir()
+        made.mkdir(parents=True)
         (made / "run.json").write_text(json.dumps(record))
-        (made / "recipe.toml").write_text('model = "m"\ntask = "gsm8k"\n[budget]\nflops = 2e9\n')
+        (made / "recipe.toml").write_text(
+            f'name = "{name}"\nmodel = "m"\ntask = "gsm8k"\nseed = {seed}\n[budget]\nflops = 2e9\n'
+            f'[[stage]]\nkind = "{name}"\nlr = {lr}\n'
+        )
         return made
 
     return run
@@ -59,9 +63,26 @@ def test_one_seed_of_each_has_no_difference(run):
     assert "One pipeline" in compare_runs(read_runs([run("kd", 3)])).verdict.sentence
 
 
-def test_two_runs_of_one_name_and_seed_are_told_apart_by_their_directories(run):
-    runs = read_runs([run("sft", 3, directory="low"), run("sft", 8, directory="high")])
-    assert list(runs) == ["low-seed0", "high-seed0"]
+def test_recipes_of_one_name_that_differ_are_two_pipelines(run):
+    low = [run("sft", 3, seed, directory=f"low{seed}", lr=1e-4) for seed in (0, 1)]
+    high = [run("sft", 8, seed, directory=f"high{seed}", lr=1e-2) for seed in (0, 1)]
+    board = compare_runs(read_runs([*low, *high]))
+    assert [row.seeds for row in board.rows] == [2, 2]
+    assert len({row.name for row in board.rows}) == 2 and all(row.name.startswith("sft-") for row in board.rows)
+    assert board.rows[0].difference is not None and board.rows[0].difference.estimate == pytest.approx(5 / ITEMS)
+
+
+def test_one_directory_under_two_names_is_one_run_and_one_seed_twice_is_refused(run, tmp_path, monkeypatch):
+    first = run("sft", 3)
+    monkeypatch.chdir(tmp_path)
+    assert list(read_runs([first, Path(first.name)])) == ["sft-seed0"]
+    with pytest.raises(UsageError, match="are one recipe and one seed: leave one of them out"):
+        read_runs([first, run("sft", 4, directory="again")])
+
+
+def test_what_loose_runs_have_in_common(run):
+    runs = read_runs([run("sft", 3), run("sft", 4, 1), run("rl", 8)])
+    assert described(runs) == {"name": "runs", "model": "m", "task": "gsm8k", "flops": 2e9, "seeds": "1 to 2"}
 
 
 def test_a_report_is_made_of_runs_alone(run):
@@ -74,7 +95,7 @@ def test_a_report_is_made_of_runs_alone(run):
 
 def test_what_cannot_be_compared_is_named(run, tmp_path):
     first = run("sft", 3)
-    with pytest.raises(UsageError, match=r"holds no run\.json: give directories of runs"):
+    with pytest.raises(UsageError, match=r"holds no run\.json and recipe\.toml: give directories of runs"):
         read_runs([first, tmp_path])
     with pytest.raises(RunError, match="was not scored"):
         read_runs([run("failed", 3, score=None)])

@@ -36,6 +36,17 @@ def test_a_model_that_was_asked_twice_is_one_look(score):
     assert openings([score("base"), score("base", items=50)]) == (1, 0)
 
 
+def test_a_file_is_the_same_under_another_name_and_a_task_under_another_spelling(score):
+    file, task = score("base", task="a.jsonl", digest="ab"), score("base")
+    score("x", task={"name": "./copy.jsonl", "columns": "prompt=q"}, digest="ab")
+    score("y", task={"name": "gsm8k"})
+    assert openings([file]) == openings([task]) == (1, 1)
+
+
+def test_scores_on_dev_look_at_no_test(score):
+    assert openings([score("base", split="dev"), score("sft", split="dev")]) == (0, 0)
+
+
 @pytest.mark.parametrize("other", [{"split": "dev"}, {"task": "svamp"}, {"digest": "ab"}])
 def test_other_examples_are_no_look_at_these(other, score):
     own = [score("base")]

@@ -93,6 +93,21 @@ def test_a_job_on_dev_is_recorded_with_what_it_cost_and_stands(study, tmp_path):
     assert expected_runs(asked, tmp_path) == (1 + 1 + 2, 1)  # the trial, the untrained arm, two seeds
 
 
+def test_a_trial_that_failed_is_recorded_with_what_it_cost(study, tmp_path, monkeypatch):
+    from whit.core.errors import RunError
+    from whit.recipes.pipeline import Site
+
+    def refuse(*_, **__):
+        raise RunError("no score")
+
+    monkeypatch.setattr("whit.study.rounds.score", refuse)
+    asked = study(names=("a",), trials=[3.0])
+    (job,) = trial_jobs(asked)
+    assert on_dev(job, asked, tmp_path, Site(tmp_path / "runs"))["error"] == "no score"
+    record = json.loads(record_of(job, tmp_path).read_text())
+    assert 0 < record["flops"] <= asked.flops * asked.trial_share and record["seconds"] > 0
+
+
 @pytest.mark.slow  # 20 s: worker processes of three rounds
 def test_a_study_of_three_rounds_tests_its_finalists_only(whit, study, tmp_path):
     from whit.study.grid import write_study

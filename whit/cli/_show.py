@@ -102,6 +102,11 @@ class StageView:
         if "evaluating" in line:
             self.ticker.show(f"scoring on {line['evaluating']}: {count(line['new_tokens'])} tokens")
             return
+        if "texts" in line:
+            self.ticker.clear()
+            counts = {name.replace("_", " "): number for name, number in line["texts"].items() if name != "flops"}
+            note("the teacher's texts: " + ", ".join(f"{number:,} {name}" for name, number in counts.items()))
+            return
         stage, progress = f"stage {line.get('stage', 1)} {line.get('kind', '')}", float(line.get("progress", 0.0))
         if line.get("found"):
             self.ticker.clear()

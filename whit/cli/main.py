@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except PermissionError as error:  # a directory that may not be read; what is written has its own words
-        print(f"error: {error.filename}: {error.strerror}. Give yourself the right to read it.", file=sys.stderr)
+        print(f"error: {error.filename}: {error.strerror}. Give yourself the right to use it.", file=sys.stderr)
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as end:  # typer turns Ctrl-C into an exit of its own
         if isinstance(end, SystemExit) and end.code != STOPPED:

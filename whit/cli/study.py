@@ -195,5 +195,6 @@ def _name(asked: dict[str, Any]) -> str:
     from whit.core.seeds import key64
 
     task = asked["task"] if isinstance(asked["task"], str) else asked["task"]["name"]
+    given = {name: value for name, value in asked.items() if name not in ("money", "price") or value is not None}
     stem = Path(task).name.partition(".")[0]
-    return f"study-{Path(asked['model']).name}-{stem}-{key64(asked) % 16**6:06x}"
+    return f"study-{Path(asked['model']).name}-{stem}-{key64(given) % 16**6:06x}"

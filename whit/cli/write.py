@@ -40,22 +40,24 @@ def write(
     from whit.models.load import load_policy, resolve_model
     from whit.prompting.zero_shot import zero_shot
     from whit.rollouts.texts import write_texts
+    from whit.stages._model import model_artifact
     from whit.stages._score import choose_items
     from whit.stages._task import load_task
 
-    if output.suffix != ".jsonl":
-        raise UsageError(f"{output}: texts are written as rows of JSON. Give a name that ends in .jsonl.")
-    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.suffix != ".jsonl" or output.is_dir():
+        raise UsageError(f"{output}: texts are written as rows of JSON. Give the name of a file that ends in .jsonl.")
     chosen = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens}
     sampling = parse_model(Sampling, chosen, "write")
     examples = choose_items(load_task({"name": task, "columns": columns} if columns else task).take(split), items)
-    policy = load_policy(resolve_model(model), dtype=dtype, device=resolve_device(device))
+    path = resolve_model(model)
+    policy = load_policy(path, dtype=dtype, device=resolve_device(device))
     renderer = Renderer(
         policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
     )
     ledger, ticker = Ledger(), Ticker()
     rows = write_texts(
-        output, examples, Engine(policy.decoder, renderer.stop_ids), renderer, zero_shot, model=model,
+        output, examples, Engine(policy.decoder, renderer.stop_ids), renderer, zero_shot,
+        made_by={"model": f"{path.name}:{model_artifact(str(path)).key}", "template": template, "dtype": dtype},
         num_samples=samples, sampling=sampling, seed=seed, ledger=ledger,
         notify=lambda done: ticker.show(f"{done:,} of {len(examples):,} problems"),
     )  # fmt: skip
@@ -63,11 +65,12 @@ def write(
     found = {
         "texts": len(rows), "correct": sum(row["correct"] for row in rows),
         "cut_off": sum(row["finish"] == "length" for row in rows), "tokens": sum(row["tokens"] for row in rows),
-        "flops": ledger.flops, "seconds": ledger.seconds,
+        "flops": sum(row["flops"] for row in rows), "path": str(output),
     }  # fmt: skip
     if json:
         as_json(found)
         return
-    note(f"this time: {ledger.flops:.2g} operations, {duration(ledger.seconds)}")
-    say(f"{output}: {len(rows):,} texts, {found['correct']:,} right, {found['cut_off']:,} cut off")
-    say(f"{found['tokens'] / max(1, len(rows)):.0f} tokens each")
+    note(f"written now: {ledger.flops:.2g} operations, {duration(ledger.seconds)}")
+    say(f"{len(rows):,} texts, {found['correct']:,} right, {found['cut_off']:,} cut off")
+    say(f"{found['tokens'] / max(1, len(rows)):.0f} tokens each, {found['flops']:.2g} operations in all")
+    say(str(output))

@@ -146,8 +146,12 @@ class Store:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`, one a step; none where no step was made."""
-    return [json.loads(line) for line in path.read_text().splitlines() if line] if path.exists() else []
+    """The lines of a `metrics.jsonl`, one a step; none where no step was made. What a kill cut in two is left out."""
+    lines: list[dict[str, Any]] = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with suppress(ValueError):
+            lines.append(json.loads(line))
+    return lines
 
 
 @contextmanager

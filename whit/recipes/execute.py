@@ -13,11 +13,11 @@ from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.core.settings import write_toml
 from whit.core.types import Artifact
-from whit.recipes.pipeline import Site, fingerprint, lost_flops, made, run_pipeline
+from whit.recipes.pipeline import NOTHING_LOST, Site, fingerprint, lost, made, run_pipeline
 from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
 from whit.recipes.scoring import protocol, score, score_elsewhere
-from whit.recipes.stop import stop_on_dev
+from whit.recipes.stop import WHOLE, stop_on_dev
 
 
 def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -> dict[str, Any]:
@@ -57,13 +57,19 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
     stopped = None
     if model and recipe.stop and len(records) == len(recipe.stage):
         model, stopped = stop_on_dev(model, recipe, site)
+        if (
+            outcome == "collapsed"
+            and stopped["share"] != WHOLE
+            and collapses == [records[-1]["outcome"].get("collapsed")]
+        ):
+            outcome, error = "finished", f"after the time that dev chose: {error}"  # what is taken is from before
     scored = score(model, recipe, site) if recipe.task is not None and model else None
     run = {
         "name": recipe.name, "fingerprint": fingerprint(recipe), "protocol": protocol(recipe),
         "checks": [c.model_dump(include={"check", "status", "message"}) for c in checks if c.status != "ok"],
         "seed": recipe.seed, "outcome": outcome, "error": error,
         "model": str(model.path) if model else "", "stopped": stopped,
-        "lost_flops": lost_flops(recipe, site, artifacts) if outcome == "failed" else 0.0,
+        "lost": lost(recipe, site, artifacts) if outcome == "failed" else NOTHING_LOST,
         "stages": [_stage(artifact) for artifact in made(recipe, artifacts)],
         "elsewhere": score_elsewhere(model, recipe, site) if model and scored else None,
         "score": scored.summary if scored else None, "score_path": scored.path if scored else "",

@@ -21,6 +21,8 @@ from whit.stages._model import model_artifact
 from whit.stages._probe import has_fast_bfloat16
 from whit.stages._task import is_file, normalise, task_digest
 
+NOTHING_LOST = {"flops": 0.0, "seconds": 0.0}
+
 
 @dataclass(frozen=True)
 class Site:
@@ -69,15 +71,17 @@ def made(recipe: Recipe, artifacts: Sequence[Artifact]) -> list[Artifact]:
     return list(artifacts if recipe.model is None else artifacts[1:])
 
 
-def lost_flops(recipe: Recipe, site: Site, artifacts: Sequence[Artifact]) -> float:
-    """What the stage after `artifacts` had spent, by its last finished step, when it failed or its worker died."""
+def lost(recipe: Recipe, site: Site, artifacts: Sequence[Artifact]) -> dict[str, float]:
+    """Operations and seconds that the stage after `artifacts` had spent when it failed, by its last finished step."""
     number = len(made(recipe, artifacts)) + 1
     if number > len(recipe.stage):
-        return 0.0
+        return NOTHING_LOST
     before = artifacts[-1] if artifacts else None
     facts = stage_facts(recipe, number, recipe.stage[number - 1], before, _limit(recipe, artifacts), site.device)
     lines = read_metrics(site.store.partial(facts) / "metrics.jsonl")
-    return float(lines[-1]["flops"]) if lines else 0.0
+    if not lines:
+        return NOTHING_LOST
+    return {"flops": float(lines[-1]["flops"]), "seconds": float(sum(line.get("seconds", 0.0) for line in lines))}
 
 
 def _limit(recipe: Recipe, artifacts: Sequence[Artifact]) -> float | None:

@@ -28,15 +28,20 @@ class Budget(Frozen):
     @property
     def time_hours(self) -> float | None:
         """The hours that were given, or that the money buys. Raises RecipeError for money without a price."""
-        return in_hours(self.hours, self.money, self.price)
+        return in_hours(self.hours, self.money, self.price, self.flops)
 
 
-def in_hours(hours: float | None, money: float | None, price: float | None) -> float | None:
-    """hours, or those that money buys at a price an hour; None for neither. Raises RecipeError for money alone."""
+def in_hours(hours: float | None, money: float | None, price: float | None, flops: float | None = None) -> float | None:
+    """hours, or those that money buys at a price an hour; None for neither.
+
+    Raises RecipeError for two ceilings, and for money without a price.
+    """
+    given = {name: value for name, value in (("flops", flops), ("hours", hours), ("money", money)) if value is not None}
+    if len(given) > 1:
+        told = " and ".join(f"{name}={value:g}" for name, value in given.items())
+        raise RecipeError(f"budget: {told} are two ceilings. Leave one out.")
     if money is None:
         return hours
-    if hours is not None:
-        raise RecipeError(f"budget: hours={hours:g} and money={money:g} are two ceilings. Leave one out.")
     if price is None:
         raise RecipeError(f"budget: money={money:g} buys hours at a price. Add the price of an hour of this machine.")
     return money / price
@@ -108,7 +113,7 @@ class Recipe(Frozen):
     def make(cls, tree: Mapping[str, Any]) -> "Recipe":
         """A recipe from plain values, checked down to the settings of every stage."""
         recipe = parse_model(cls, tree)
-        in_hours(recipe.budget.hours, recipe.budget.money, recipe.budget.price)
+        _ = recipe.budget.time_hours  # raises here, before a weight is loaded
         for number, stage in enumerate(recipe.stage, 1):
             where = f"stage.{number}"
             settings = check_settings(_find(stage.kind, "stage", f"{where}.kind"), stage.settings, where)

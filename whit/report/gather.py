@@ -117,6 +117,8 @@ def _costs(records: Mapping[str, Any]) -> list[Json]:
     totals: dict[str, dict[str, Counter[str]]] = {}
     for name, record in records.items():
         accounts = [stage["accounts"] for stage in record.get("stages", ())]
+        if record.get("lost", {}).get("flops"):
+            accounts.append({"lost": record["lost"]})
         if record.get("evaluation"):
             accounts.append(record["evaluation"]["accounts"])
         purposes = totals.setdefault(pipeline_of(name), {})

@@ -25,6 +25,10 @@ def render(board: Mapping[str, Any]) -> str:
         if troubled:
             counts = [f"{number} of {row['seeds']} {outcome}" for outcome, number in troubled.items()]
             lines.append(f"  {', '.join(counts)}; median {100 * row['median']:.1f}")
+        if row["is_trained"] and row["flops_from_nothing"] > 1.1 * row["flops"]:
+            lines.append(
+                f"  {row['flops_from_nothing'] / 1e9:,.0f} GFLOPs from nothing, with trials, choices and texts"
+            )
         if row["is_trained"] and row["unspent"] >= 0.005:
             lines.append(f"  stopped by dev with {100 * row['unspent']:.0f} % of its budget left")
         elif row["is_trained"] and row["flops"] < NEAR * dearest:

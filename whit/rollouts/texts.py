@@ -1,15 +1,16 @@
 """What a model writes about a task's examples, as rows of a file: the texts that another model may be distilled from."""
 
+import fcntl
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from whit.core.errors import DataError
-from whit.core.files import read_rows
 from whit.core.ledger import Ledger
-from whit.core.types import Ask, Example, Group
+from whit.core.rundir import saving
+from whit.core.types import Ask, Completion, Example, Group
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
@@ -17,71 +18,105 @@ from whit.rewards.accuracy import accuracy
 from whit.rollouts.collect import collect
 
 ROUND = 64  # examples asked between two writes: what a kill can lose
+Row = dict[str, Any]
 
 
 def write_texts(
-    path: Path, examples: Sequence[Example], engine: Engine, renderer: Renderer, ask: Ask, *, model: str,
-    num_samples: int, sampling: Sampling, seed: int, ledger: Ledger, notify: Callable[[int], None],
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Append the completions of `examples` to the JSONL file `path`, and return all its rows.
+    path: Path, examples: Sequence[Example], engine: Engine, renderer: Renderer, ask: Ask, *,
+    made_by: Mapping[str, Any], num_samples: int, sampling: Sampling, seed: int, ledger: Ledger,
+    notify: Callable[[int], None],
+) -> list[Row]:  # fmt: skip
+    """Append the completions of `examples` to the JSONL file `path`, and return the rows of these examples.
 
-    Right and wrong ones are kept, each with what the verifier said of it and how it finished. Examples that the file holds
-    already are not asked again, so a run that was killed goes on. Sampling is charged to the ledger.
+    Right and wrong ones are kept, each with what the verifier said of it, how it finished and what it cost (a share of its
+    prompt included). Examples that the file holds already are not asked again, so a run that was killed goes on. Sampling
+    is charged to the ledger.
+    made_by: written into every row beside seed and sampling, such as the model and its template.
     notify: told the number of examples that are done.
-    Raises DataError when the file was written by another model, seed or way of sampling.
+    Raises DataError when the file holds anything but rows that were made in this way, and leaves it as it is.
     """
-    made_by = {"model": model, "seed": seed, "temperature": sampling.temperature, "top_p": sampling.top_p,
-               "max_new_tokens": sampling.max_new_tokens, "samples": num_samples}  # fmt: skip
-    rows = _written(path)
-    for number, row in enumerate(rows, 1):
-        if other := {name: row.get(name) for name, value in made_by.items() if row.get(name) != value}:
+    settings = {**made_by, "seed": seed, "temperature": sampling.temperature, "top_p": sampling.top_p,
+                "max_new_tokens": sampling.max_new_tokens, "samples": num_samples}  # fmt: skip
+    with _opened(path) as file:
+        written, end = _whole_groups(path, file.read(), settings, num_samples)
+        file.truncate(end)
+        done = {(row["id"], row["prompt"]) for row in written}
+        left = [example for example in examples if (example.id, example.prompt) not in done]
+        for start in range(0, len(left), ROUND):
+            notify(len(examples) - len(left) + start)
+            groups = collect(
+                engine, renderer, left[start : start + ROUND], ask, accuracy, num_samples=num_samples,
+                sampling=sampling, seed=seed, ledger=ledger,
+            )  # fmt: skip
+            new = [{**row, **settings} for group in groups for row in _rows(group, engine)]
+            with saving(path.parent):
+                file.seek(0, 2)
+                # A lone surrogate cannot be UTF-8; "backslashreplace" writes its JSON escape.
+                lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in new)
+                file.write(lines.encode("utf-8", "backslashreplace"))
+                file.flush()
+            written += new
+    wanted = {(example.id, example.prompt) for example in examples}
+    return [row for row in written if (row["id"], row["prompt"]) in wanted]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, made where there is none, for this process alone. Raises DataError when another one is writing it."""
+    with saving(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        file = path.open("r+b")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise DataError(
-                f"{path}, row {number} was made with {_words(other)}, and now it is "
-                f"{_words({name: made_by[name] for name in other})}. Give another --output, or the same settings."
-            )
-    rows = _whole_groups(path, rows, num_samples)
-    done = {row["id"] for row in rows}
-    left = [example for example in examples if example.id not in done]
-    for start in range(0, len(left), ROUND):
-        notify(len(examples) - len(left) + start)
-        groups = collect(
-            engine, renderer, left[start : start + ROUND], ask, accuracy, num_samples=num_samples, sampling=sampling,
-            seed=seed, ledger=ledger,
-        )  # fmt: skip
-        new = [{**row, **made_by} for group in groups for row in _rows(group)]
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as out:  # a lone surrogate as its escape
-            out.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in new))
-        rows += new
-    return rows
+                f"{path}: another process is writing this file. Wait for it, or name another file."
+            ) from None
+        yield file
 
 
-def _rows(group: Group) -> list[dict[str, Any]]:
+def _whole_groups(path: Path, data: bytes, settings: Mapping[str, Any], num_samples: int) -> tuple[list[Row], int]:
+    """The rows of examples whose samples are all there, and how many bytes of the file they are.
+
+    What comes after them is what a kill left of a write. Raises DataError for anything else.
+    """
+    *lines, tail = data.split(b"\n")
+    rows = [_own(path, number, line, settings) for number, line in enumerate(lines, 1)]
+    if tail and not rows and not tail.startswith(b'{"id": '):
+        raise DataError(f"{path} holds something else: name another file.")
+    count = len(rows) - len(rows) % num_samples
+    return rows[:count], sum(len(line) + 1 for line in lines[:count])
+
+
+def _own(path: Path, number: int, line: bytes, settings: Mapping[str, Any]) -> Row:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not row.keys() >= settings.keys():
+        raise DataError(f"{path}, row {number} is none that was written here: name another file.")
+    if other := {name: row[name] for name, value in settings.items() if row[name] != value}:
+        now = {name: settings[name] for name in other}
+        raise DataError(
+            f"{path}, row {number} was made with {_words(other)}, and now it is {_words(now)}. Name another file, or give "
+            "the same settings."
+        )
+    return row
+
+
+def _rows(group: Group, engine: Engine) -> list[Row]:
+    prompt = group.rollouts[0].segments[0].ids
+    written = [Completion(rollout.segments[-1].ids, (), rollout.finish) for rollout in group.rollouts]
+    flops, _ = engine.flops([prompt], [written])
     return [
         {"id": group.example.id, "prompt": group.example.prompt, "completion": rollout.text,
          "correct": rollout.verdict.correct, "strict": rollout.verdict.strict, "finish": rollout.finish,
-         "tokens": len(rollout.segments[-1].ids)}
-        for rollout in group.rollouts
+         "tokens": len(completion.ids), "flops": flops / len(written)}
+        for rollout, completion in zip(group.rollouts, written, strict=True)
     ]  # fmt: skip
 
 
-def _written(path: Path) -> list[dict[str, Any]]:
-    """The rows of the file; a last line that a kill cut in two is taken away."""
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    if not data.endswith(b"\n"):
-        os.truncate(path, data.rfind(b"\n") + 1)
-    return read_rows(path) if path.stat().st_size else []
-
-
-def _whole_groups(path: Path, rows: list[dict[str, Any]], num_samples: int) -> list[dict[str, Any]]:
-    """The rows without those of a last example that was written in part; the file keeps what is returned."""
-    count = len(rows) - len(rows) % num_samples
-    if count < len(rows):
-        lines = path.read_bytes().split(b"\n")
-        os.truncate(path, sum(len(line) + 1 for line in lines[:count]))
-    return rows[:count]
-
-
-def _words(settings: dict[str, Any]) -> str:
+def _words(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())

@@ -63,21 +63,23 @@ def renderer_of(policy: Policy, run: Run) -> Renderer:
 
 def train_and_save(
     trainee: Trainee, run: Run, terms: Sequence[Term], producer: Producer, *, max_tokens: int,
-    num_steps: int | None = None, teacher: Policy | None = None, temperature: float = 1.0,
+    num_steps: int | None = None, teacher: Policy | None = None, temperature: float = 1.0, by_reward: bool = False,
+    **outcome: object,
 ) -> Artifact:  # fmt: skip
     """Run the loop and seal the artifact. A collapse is an outcome that is recorded.
 
     Of a loss that is not finite the weights before it are saved; of a reward that fell away, or a loss that rose, the last.
+    by_reward: whether it is a reward that is maximised. outcome: what else the artifact's record says.
     """
     forward = Forward(trainee.policy.decoder, teacher.decoder if teacher else None, temperature)
-    outcome: dict[str, object] = {"peak_lr": trainee.optimizer.peak_lr}
+    outcome["peak_lr"] = trainee.optimizer.peak_lr
     rank = trainee.lora.rank if trainee.lora else 0
     try:
         outcome["updates"] = train(
             forward, terms, producer, trainee.optimizer, run,
             max_tokens=max_tokens, num_steps=num_steps, lora_rank=rank, keep=lambda share: _keep(trainee, run, share),
         )  # fmt: skip
-        if found := collapse(read_metrics(run.directory / "metrics.jsonl")):
+        if found := collapse(read_metrics(run.directory / "metrics.jsonl"), by_reward=by_reward):
             outcome["collapsed"] = found
     except CollapseError as error:
         outcome["collapsed"] = str(error)

@@ -4,7 +4,6 @@ A live teacher scores the tokens that the student trains on: forward KL over the
 (arXiv:1503.02531). A share of the steps may be taken on the student's own completions (arXiv:2306.13649).
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydantic import Field
 from whit.core.errors import DataError, RecipeError
 from whit.core.files import read_rows
 from whit.core.parts import inputs
-from whit.core.rundir import Run, write_beside
+from whit.core.rundir import Run
 from whit.core.seeds import key64, stream
 from whit.core.types import Artifact, Example, Group
 from whit.data.batch import Document
@@ -69,8 +68,8 @@ def kd(
         the student's own sample.
     keep: "correct" trains on the teacher's texts that the task's verifier accepts, and leaves out the others.
     A teacher that is a JSONL or CSV file (columns prompt and completion) is trained on as text, whatever its tokenizer.
-    Rows whose column `finish` says "length" were cut off and are left out. What its texts cost to write is not known here
-    and not charged.
+    Rows whose column `finish` says "length" were cut off and are left out. What its texts cost to write is not charged: the
+    user has them. Where the rows say it, it stands in the price from nothing.
     Raises RecipeError when there is no teacher, when it writes other tokens than the student, and for settings that a
     file of texts cannot follow.
     """
@@ -84,11 +83,12 @@ def kd(
                 "and on_policy have no use. Leave them out, or give a teacher model."
             )
         trainee = set_up(start, run, "kd", optim, lora, recompute)
-        documents = _texts(trainee.renderer, load_task(run.task).take("train"), keep, run)
+        documents, counts = _texts(trainee.renderer, load_task(run.task).take("train"), keep, Path(str(run.teacher)))
+        run.notify({"texts": counts})
         indices = in_epochs(len(documents), batch_documents, run.seed, "kd-order", epochs)
         return train_and_save(
             trainee, run, [Term(cross_entropy)], lambda step, _: _feed(documents, indices(step)),
-            max_tokens=max_tokens, num_steps=steps_of(len(documents), batch_documents, epochs),
+            max_tokens=max_tokens, num_steps=steps_of(len(documents), batch_documents, epochs), texts=counts,
         )  # fmt: skip
     asks_teacher = any(name.startswith("teacher") for term in loss for name in inputs(term.objective))
     if on_policy and not asks_teacher:
@@ -99,10 +99,11 @@ def kd(
     task = load_task(run.task)
     if text is None:
         text = "given" if task.has_rationales else "teacher"
-    if text == "given" and keep == "correct":
+    if keep == "correct" and (text == "given" or on_policy == 1):
         raise RecipeError(
-            'stage kd: keep = "correct" chooses among what the teacher writes, and the losses are taken on given '
-            'rationales. Set text = "teacher", or leave keep out.'
+            'stage kd: keep = "correct" chooses among what the teacher writes, and here it writes nothing: the losses are '
+            'taken on given rationales, or on the student\'s own completions. Set text = "teacher" and on_policy below 1, '
+            "or leave keep out."
         )
     examples = [e for e in task.take("train") if e.rationale] if text == "given" else task.take("train")
     if not examples:
@@ -169,11 +170,16 @@ def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -
     ]
 
 
-def _texts(renderer: Renderer, examples: list[Example], keep: Keep, run: Run) -> list[Document]:
-    """The teacher's texts for prompts of the training split; texts.json says how many of the file's are left out, why."""
-    path = Path(str(run.teacher))
+def _texts(
+    renderer: Renderer, examples: list[Example], keep: Keep, path: Path
+) -> tuple[list[Document], dict[str, float]]:
+    """The teacher's texts for prompts of the training split, and how many of the file's are left out, and why.
+
+    "flops" is what writing all of them took, where the rows say so, as those of `whit write` do.
+    """
     asked = {example.prompt.strip(): example for example in examples}
     documents = []
+    flops = 0.0
     counts = {"kept": 0, "empty": 0, "cut_off": 0, "refused": 0, "other_prompts": 0}
     for number, row in enumerate(read_rows(path), 1):
         if not row.get("prompt") or row.get("completion") is None:
@@ -191,14 +197,14 @@ def _texts(renderer: Renderer, examples: list[Example], keep: Keep, run: Run) ->
             fate = "kept"
             documents.append(renderer.document(zero_shot(example), text))
         counts[fate] += 1
+        flops += float(row.get("flops") or 0.0)
     if not documents:
         raise DataError(
             f"{path}: none of its {sum(counts.values())} texts can be learned from: {counts['other_prompts']} answer no "
             f"prompt of the task's training split, {counts['empty']} are empty, {counts['cut_off']} were cut off, the "
             f"verifier refused {counts['refused']}."
         )
-    write_beside(run.directory / "texts.json", json.dumps(counts, indent=1))
-    return documents
+    return documents, {**counts, "flops": flops}
 
 
 def _check_vocabularies(student: Policy, teacher: Policy) -> None:

@@ -91,7 +91,9 @@ def rl(
         documents, numbers = shared[batch]
         return Feed(documents[part :: method.num_updates], numbers, ends_round=part == method.num_updates - 1)
 
-    return train_and_save(trainee, run, method.terms, producer, max_tokens=max_tokens, temperature=sampling.temperature)
+    return train_and_save(
+        trainee, run, method.terms, producer, max_tokens=max_tokens, temperature=sampling.temperature, by_reward=True
+    )
 
 
 def _record(

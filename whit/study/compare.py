@@ -29,6 +29,7 @@ from whit.study.records import (
     read_one,
     run_row,
     spent_flops,
+    spent_seconds,
     stop_of,
 )
 from whit.study.study import PipelineSpec, Study
@@ -136,7 +137,7 @@ def _candidate(spec: PipelineSpec, records: list[Any], gains: Mapping[str, Inter
     """What a verdict weighs: costs are those of the runs that finished, the ceiling when none did."""
     finished = [record for record in records if record["outcome"] == "finished"]
     flops = [spent_flops(record) - stop_of(record)["unspent_flops"] for record in finished] or [ceiling]
-    seconds = [sum(stage["seconds"] for stage in record["stages"]) for record in finished] or [math.inf]
+    seconds = [spent_seconds(record) for record in finished] or [math.inf]
     is_sound = len(finished) == len(records)
     return Candidate(gains.get(spec.name), float(np.mean(flops)), float(np.mean(seconds)), len(spec.stage), is_sound)
 

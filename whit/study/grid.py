@@ -114,10 +114,11 @@ def going_share(study: Study) -> float:
 
 
 def fit_to_hours(
-    study: Study, rates: Rates, shape: Shape, num_items: int, workers: int, hours: float
+    study: Study, rates: Rates, shape: Shape, num_items: int, workers: int, hours: float, *, in_money: bool = False
 ) -> tuple[Study, int]:
     """The study with the ceiling and the number of items that fill the hours, and that number of items.
 
+    in_money: whether the hours were bought at the study's price, for the words of the error.
     Raises BudgetError when scoring alone takes longer, or when what is left is less than a step.
     """
     available = hours * 3600 * OVERHEAD
@@ -137,9 +138,11 @@ def fit_to_hours(
     need = (
         evaluation + estimate(study.model_copy(update={"flops": 10 * smallest}), rates, shape, items, workers).seconds
     ) / OVERHEAD
+    unit_price, what, option = (study.price or 1.0, "of money", "--money") if in_money else (1.0, "hours", "--hours")
     raise BudgetError(
-        f"{hours:g} hours do not train {len(study.pipeline)} pipelines x {study.seeds} seeds on this machine; at "
-        f"its speed now, about {need / 3600:.2g} hours are needed. Raise --hours, take fewer --seeds, or a smaller model."
+        f"{hours * unit_price:g} {what} do not train {len(study.pipeline)} pipelines x {study.seeds} seeds on this "
+        f"machine; at its speed now, about {need / 3600 * unit_price:.2g} {what} are needed. Raise {option}, take fewer "
+        "--seeds, or a smaller model."
     )
 
 

@@ -4,6 +4,7 @@ They are compared as a study's are, paired by item, but to the first pipeline th
 budgets may differ, and nobody said beforehand what would be compared.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 
 from whit.core.errors import RunError, UsageError
 from whit.core.files import made_beside, read_record
-from whit.core.settings import read_toml
+from whit.core.seeds import key64
+from whit.core.settings import read_toml, write_toml
 from whit.stats.intervals import seed_means
 from whit.stats.paired import compare_to_reference
 from whit.study.compare import Leaderboard
@@ -20,21 +22,32 @@ from whit.study.openings import openings
 from whit.study.records import Row, aligned, item_scores, one_protocol, run_row
 from whit.study.verdict import Verdict
 
-Runs = dict[str, tuple[Path, dict[str, Any]]]
+Json = dict[str, Any]
+Runs = dict[str, tuple[Path, Json]]
 """Directory and record of a run by its label, such as "sft-seed0"."""
 
 
 def read_runs(directories: Sequence[Path]) -> Runs:
-    """The runs of these directories, labelled by recipe and seed; by directory where two would have one label.
+    """The runs of these directories, labelled "pipeline-seedN".
 
-    Raises UsageError for a directory that holds no run, and RunError for a run that was not scored or is an older whit's.
+    Runs are seeds of one pipeline where their recipes agree in everything but name and seed. It is called like its recipe;
+    where two pipelines have one name, a hash of the recipe stands behind it.
+    Raises UsageError for a directory that holds no run and for one seed twice, and RunError for a run that was not scored
+    or is another version's.
     """
-    found = [(directory, _record(directory)) for directory in dict.fromkeys(directories)]
-    labels = [f"{_pipeline(record)}-seed{record['seed']}" for _, record in found]
-    return {
-        label if labels.count(label) == 1 else f"{directory.name}-seed{record['seed']}": (directory, record)
-        for label, (directory, record) in zip(labels, found, strict=True)
-    }
+    records = {directory.resolve(): _record(directory) for directory in directories}
+    recipes = {directory: _recipe(directory) for directory in records}
+    names = {recipes[directory]: _name(record) for directory, record in records.items()}
+    runs: Runs = {}
+    for directory, record in records.items():
+        recipe, name = recipes[directory], names[recipes[directory]]
+        if list(names.values()).count(name) > 1:
+            name = f"{name}-{key64(recipe) % 16**4:04x}"
+        label = f"{name}-seed{record['seed']}"
+        if label in runs:
+            raise UsageError(f"{runs[label][0]} and {directory} are one recipe and one seed: leave one of them out.")
+        runs[label] = (directory, record)
+    return runs
 
 
 def compare_runs(runs: Runs) -> Leaderboard:
@@ -79,34 +92,49 @@ def _sentence(num_pipelines: int, has_seeds: bool) -> str:
     return "These runs were not planned as a study: their budgets may differ, and nothing is recommended."
 
 
-def _record(directory: Path) -> dict[str, Any]:
+def _record(directory: Path) -> Json:
     file = directory / "run.json"
-    if not file.exists():
-        raise UsageError(f"{directory} holds no run.json: give directories of runs, or the directory of a study.")
+    if not file.exists() or not (directory / "recipe.toml").exists():
+        raise UsageError(
+            f"{directory} holds no run.json and recipe.toml: give directories of runs, or the directory of a study."
+        )
     record = read_record(file)
-    if missing := [key for key in ("score_path", "protocol", "stages", "outcome") if key not in record]:
+    needed = ("name", "seed", "outcome", "error", "stages", "score", "score_path", "protocol")
+    if missing := [key for key in needed if key not in record]:
         raise RunError(f"{file} was written by another version of whit (no {missing[0]}): run it again, then report.")
     if not record["score"]:
         raise RunError(f"{directory}: this run was not scored ({record['error'] or record['outcome']}).")
     return record
 
 
-def _pipeline(record: dict[str, Any]) -> str:
+def _recipe(directory: Path) -> str:
+    """What is the same for all seeds of a pipeline."""
+    recipe = read_toml(directory / "recipe.toml")
+    return write_toml({key: value for key, value in recipe.items() if key not in ("name", "seed")})
+
+
+def _name(record: Json) -> str:
     return str(record["name"]).removesuffix(f"-seed{record['seed']}")
 
 
-def _scores(directory: Path, record: dict[str, Any]) -> Path:
+def _scores(directory: Path, record: Json) -> Path:
     place = made_beside(directory / "run.json", record["score_path"])
     if place is None:
         raise RunError(f"{directory}: its completions, {record['score_path']}, are not there. Run it again.")
     return place
 
 
-def described(runs: Runs) -> dict[str, Any]:
-    """What the runs have in common, in the words of a study.toml: model, task, the largest ceiling, seeds."""
+def described(runs: Runs) -> Json:
+    """What the runs have in common, in the words of a study.toml: models, tasks, the largest ceiling, seeds of a row."""
     recipes = [read_toml(directory / "recipe.toml") for directory, _ in runs.values()]
+    seeds = sorted(Counter(label.rpartition("-seed")[0] for label in runs).values())
+    tasks = {task if isinstance(task, str) else task["name"] for recipe in recipes for task in [recipe["task"]]}
     return {
-        "name": "runs", "model": recipes[0].get("model") or "none", "task": recipes[0]["task"],
-        "flops": max((recipe.get("budget", {}).get("flops") or 0.0) for recipe in recipes),
-        "seeds": len({record["seed"] for _, record in runs.values()}),
+        "name": "runs", "model": _joined({recipe.get("model") or "a model from nothing" for recipe in recipes}),
+        "task": _joined(tasks), "flops": max((recipe.get("budget", {}).get("flops") or 0.0) for recipe in recipes),
+        "seeds": seeds[0] if seeds[0] == seeds[-1] else f"{seeds[0]} to {seeds[-1]}",
     }  # fmt: skip
+
+
+def _joined(names: set[str]) -> str:
+    return ", ".join(sorted(Path(name).name for name in names))

@@ -9,27 +9,35 @@ from typing import Any
 
 from whit.core.rundir import Store
 from whit.core.types import Artifact
+from whit.stages._task import normalise
+
+Json = dict[str, Any]
 
 
 def openings(score_paths: Sequence[Path]) -> tuple[int, int]:
-    """(models that a study scored on its split, other models scored on the same split in the same place).
+    """(models that a study scored on the test split, other models scored on the same split in the same place).
 
     score_paths: the evaluations of the study. Those beside them in the store are read for the others; an evaluation of the
-    same examples at other settings, such as another number of items, is a look too.
+    same examples at other settings, such as another number of items, is a look too. One of another split is none.
     """
-    own = [facts for path in score_paths if (facts := Artifact(path, path.name).facts().get("facts"))]
-    models = {facts["inputs"]["model"] for facts in own}
-    splits = {_split(facts) for facts in own}
+    own = _tests([Artifact(path, path.name) for path in score_paths])
+    models, tests = {facts["inputs"]["model"] for facts in own}, [_examples(facts) for facts in own]
     beside = [
-        artifact.facts()["facts"]
+        artifact
         for root in {path.parent for path in score_paths}
         for artifact in Store(root).all()
         if artifact.path.name.startswith("evaluate-")
     ]
-    others = {facts["inputs"]["model"] for facts in beside if _split(facts) in splits}
+    others = {facts["inputs"]["model"] for facts in _tests(beside) if _examples(facts) in tests}
     return len(models), len(others - models)
 
 
-def _split(facts: dict[str, Any]) -> tuple[str, str, str]:
-    """The examples that were asked: the task as the recipe writes it, the bytes of a user's file, the split."""
-    return repr(facts["settings"]["task"]), facts["inputs"]["task"], facts["settings"]["split"]
+def _tests(evaluations: Sequence[Artifact]) -> list[Json]:
+    """The facts of those that asked a test split."""
+    found = [artifact.facts().get("facts") for artifact in evaluations]
+    return [facts for facts in found if facts and facts["settings"]["split"] == "test"]
+
+
+def _examples(facts: Json) -> Json | str:
+    """What was asked: the bytes of a user's file, whatever its name and columns; a named task with its settings."""
+    return facts["inputs"]["task"] or normalise(facts["settings"]["task"])

@@ -84,7 +84,7 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
     hours = in_hours(asked.get("hours"), asked.get("money"), asked.get("price"))
     if hours is not None:
         study, rounds = _affordable(study, rounds, rates, shape, chosen * 3600 * hours)
-        study, items = fit_to_hours(study, rates, shape, items, chosen, hours)
+        study, items = fit_to_hours(study, rates, shape, items, chosen, hours, in_money=asked.get("money") is not None)
     else:
         study = with_batches(study.model_copy(update={"flops": float(asked["flops"])}), shape, rates)
         dearest, needed = dearest_start(study, shape, rates)

@@ -26,7 +26,8 @@ class Row:
     median: of the seeds' accuracies, for a mean that a collapsed seed drags.
     flops, seconds: of one run, mean over seeds; a shared prefix counts in full for every pipeline that uses it. flops ends
         where dev stopped the run; unspent is the share of its operations that came after.
-    flops_from_nothing: with all that had to be run to know where to stop, which rate to take, and who goes on to the test.
+    flops_from_nothing: with all that had to be run to know where to stop, which rate to take, and who goes on to the test,
+        and with the writing of a teacher's texts that were given.
     """
 
     name: str
@@ -121,11 +122,12 @@ def run_row(
 ) -> Row:
     outcomes = [record["outcome"] for record in records]
     stops, whole = [stop_of(record) for record in records], [spent_flops(record) for record in records]
+    given = [_given_flops(record) for record in records]
     costs = [spent - stop["unspent_flops"] for spent, stop in zip(whole, stops, strict=True)]
-    known = [spent + stop["flops"] + chosen_flops for spent, stop in zip(whole, stops, strict=True)]
-    seconds = [sum(stage["seconds"] for stage in record["stages"]) for record in records]
+    known = [spent + stop["flops"] + texts for spent, stop, texts in zip(whole, stops, given, strict=True)]
+    seconds = [spent_seconds(record) for record in records]
     return Row(name=name, is_trained=True, is_control=is_control, accuracy=accuracy, difference=difference,
-               flops=float(np.mean(costs)), flops_from_nothing=float(np.mean(known)),
+               flops=float(np.mean(costs)), flops_from_nothing=float(np.mean(known)) + chosen_flops,
                unspent=float(1 - np.sum(costs) / max(1.0, np.sum(whole))),
                seconds=float(np.mean(seconds)), seeds=len(records),
                median=float(np.median([record["score"]["accuracy"][0] for record in records])),
@@ -155,7 +157,21 @@ def read_one(path: Path) -> Any:
 
 def spent_flops(record: Any) -> float:
     """Operations of a run's stages, and of the one that failed."""
-    return float(sum(stage["flops"] for stage in record["stages"]) + record.get("lost_flops", 0.0))
+    return float(sum(stage["flops"] for stage in record["stages"]) + _lost(record)["flops"])
+
+
+def spent_seconds(record: Any) -> float:
+    """The time of a run's stages, and of the one that failed."""
+    return float(sum(stage["seconds"] for stage in record["stages"]) + _lost(record)["seconds"])
+
+
+def _lost(record: Any) -> dict[str, float]:
+    return record.get("lost") or {"flops": 0.0, "seconds": 0.0}
+
+
+def _given_flops(record: Any) -> float:
+    """What it took to write the teacher's texts that a run was given, as far as it is known."""
+    return float(sum(stage.get("outcome", {}).get("texts", {}).get("flops", 0.0) for stage in record["stages"]))
 
 
 def stop_of(record: Any) -> dict[str, Any]:

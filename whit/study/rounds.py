@@ -12,7 +12,7 @@ from whit.core.errors import WhitError
 from whit.core.files import read_record
 from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
-from whit.recipes.pipeline import Site, fingerprint, run_pipeline
+from whit.recipes.pipeline import Site, fingerprint, lost, made, run_pipeline
 from whit.recipes.recipe import Recipe
 from whit.recipes.scoring import score
 from whit.recipes.stop import stop_on_dev
@@ -66,7 +66,7 @@ def on_dev(job: Job, study: Study, directory: Path, site: Site) -> Json:
         asked = recipe.evaluate.model_copy(update={"items": study.dev_items})
         scored = score(model, recipe.model_copy(update={"evaluate": asked}), site, samples=0, split="dev")
         accuracy, error = scored.summary["greedy_accuracy"], ""
-        ledgers = [Ledger.from_plain(a.facts()["ledger"]) for a in artifacts if a.facts()]
+        ledgers = [Ledger.from_plain(a.facts()["ledger"]) for a in made(recipe, artifacts)]
         ledgers.append(Ledger.from_plain(scored.ledger))
         record |= {
             "flops": sum(x.flops for x in ledgers),
@@ -77,6 +77,10 @@ def on_dev(job: Job, study: Study, directory: Path, site: Site) -> Json:
         if problem.exit_code == 2:  # wrong as written: not an outcome
             raise
         accuracy, error = [0.0, 0.0, 0.0], str(problem)
+        found = run_pipeline(recipe, site, only_found=True)
+        ledgers, last = [Ledger.from_plain(a.facts()["ledger"]) for a in made(recipe, found)], lost(recipe, site, found)
+        record["flops"] = sum(x.flops for x in ledgers) + last["flops"]
+        record["seconds"] = sum(x.seconds for x in ledgers) + last["seconds"]
     record |= {"accuracy": accuracy, "error": error}
     write_beside(record_of(job, directory), json.dumps(record, indent=1))
     return {"outcome": "failed" if error else "finished", "accuracy": accuracy, "error": error}

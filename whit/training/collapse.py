@@ -1,65 +1,80 @@
 """Whether a training that ended went wrong: its own reward fell away, or its own loss rose.
 
-A collapse is an outcome that is recorded and shown. It is judged by what the training itself optimised, at its two ends,
-and has to be larger than the noise of its steps.
+A collapse is an outcome that is recorded and shown. It is judged by what the training itself optimised: the end of it
+against the best of a reward, and against the beginning of a loss. It has to be larger than the noise of the steps.
 """
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean, variance
 
 from whit.core.parts import names
 
-LEAST_STEPS = 5  # in each of the two windows
+LEAST_STEPS = 5  # in a window
 WINDOW_FRAC = 0.125
 NOISE = 4.0  # standard errors of the difference of the windows
-FALL = 0.5  # a reward that lost more than this share of where it began
+FALL = 0.5  # a reward that lost more than this share of its best
 RISE = 2.0  # a loss that ends above so many times where it began,
 LEAST_RISE = 0.1  # and by so many nats: twice next to nothing is nothing
 
 
-def collapse(lines: Sequence[Mapping[str, float]]) -> str:
+def collapse(lines: Sequence[Mapping[str, float]], *, by_reward: bool) -> str:
     """What collapsed, in words, from the lines of `metrics.jsonl`; "" when nothing did, or the steps are too few to say.
 
-    With a reward, the reward decides: the loss of a policy gradient means nothing. What entropy, length and truncation did
-    meanwhile is said beside it: entropy near 0 and entropy that grows are the two ways down.
+    by_reward: whether the training maximised the reward, which then decides: the loss of a policy gradient means nothing.
+        What entropy and truncation did meanwhile is said beside it: entropy near 0, and entropy that grows, are the two
+        ways down.
     """
-    if any("reward" in line for line in lines):
-        ends = _ends(lines, "reward")
-        if ends is None or not ends.falls:
-            return ""
-        beside = [_words(name, also) for name in ("entropy", "truncated") if (also := _ends(lines, name))]
-        return "; ".join([f"the reward fell {ends}", *beside])
-    risen = [(name, ends) for name in names("objective") if (ends := _ends(lines, name)) and ends.rises]
-    return "; ".join(f"{name} rose {ends}" for name, ends in risen)
+    if not by_reward:
+        risen = [
+            (name, windows) for name in names("objective") if (windows := _windows(lines, name)) and _rises(windows)
+        ]
+        return "; ".join(f"{name} rose from {w[0]} to {w[-1]}" for name, w in risen)
+    windows = _windows(lines, "reward")
+    best = max(windows[:-1], key=lambda window: window.mean, default=None)
+    if best is None or not _falls(best, windows[-1]):
+        return ""
+    said = [f"the reward fell from {best} to {windows[-1]}"]
+    for name in ("entropy", "truncated"):
+        if also := _windows(lines, name):
+            said.append(f"{name} went from {also[0].mean:.2f} to {also[-1].mean:.2f}")
+    return "; ".join(said)
 
 
-class _Ends:
-    """A figure at both ends of a training: means over windows, and the noise of their difference."""
+@dataclass(frozen=True)
+class _Window:
+    """Neighbouring values of a figure: their mean, the variance of that mean, and where they stand, counted from 1."""
 
-    def __init__(self, first: Sequence[float], last: Sequence[float]):
-        self.first, self.last, self.steps = fmean(first), fmean(last), len(first)
-        self.error = math.sqrt(variance(first) / len(first) + variance(last) / len(last))
-
-    @property
-    def falls(self) -> bool:
-        fall = self.first - self.last
-        return fall > FALL * abs(self.first) and fall > NOISE * self.error
-
-    @property
-    def rises(self) -> bool:
-        rise = self.last - self.first
-        return self.last > RISE * self.first and rise > LEAST_RISE and rise > NOISE * self.error
+    mean: float
+    variance: float
+    first: int
+    last: int
 
     def __str__(self) -> str:
-        return f"from {self.first:.2f} (first {self.steps} steps) to {self.last:.2f} (last {self.steps})"
+        return f"{self.mean:.2f} (steps {self.first} to {self.last})"
 
 
-def _ends(lines: Sequence[Mapping[str, float]], name: str) -> _Ends | None:
-    values = [line[name] for line in lines if name in line]
-    window = max(LEAST_STEPS, round(WINDOW_FRAC * len(values)))
-    return _Ends(values[:window], values[-window:]) if len(values) >= 2 * window else None
+def _windows(lines: Sequence[Mapping[str, float]], name: str) -> list[_Window]:
+    """A figure's values in windows of one size, from the first value to the last; none where two are not full."""
+    values = [(number, line[name]) for number, line in enumerate(lines, 1) if name in line]
+    size = max(LEAST_STEPS, round(WINDOW_FRAC * len(values)))
+    if len(values) < 2 * size:
+        return []
+    rest = len(values) % size  # left out behind the first window
+    cut = [values[start : start + size] for start in (0, *range(size + rest, len(values), size))]
+    return [
+        _Window(fmean(v for _, v in part), variance(v for _, v in part) / size, part[0][0], part[-1][0]) for part in cut
+    ]
 
 
-def _words(name: str, ends: _Ends) -> str:
-    return f"{name} went from {ends.first:.2f} to {ends.last:.2f}"
+def _falls(best: _Window, last: _Window) -> bool:
+    fall = best.mean - last.mean
+    return fall > FALL * abs(best.mean) and fall > NOISE * math.sqrt(best.variance + last.variance)
+
+
+def _rises(windows: Sequence[_Window]) -> bool:
+    first, last = windows[0], windows[-1]
+    rise = last.mean - first.mean
+    noise = NOISE * math.sqrt(first.variance + last.variance)
+    return last.mean > RISE * first.mean and rise > max(LEAST_RISE, noise)

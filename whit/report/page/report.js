@@ -106,8 +106,8 @@ document.getElementById("about").textContent =
   `${rows.filter((r) => r.is_trained && !r.is_control).length} trainings x ${data.study.seeds} seeds, each with up to ${flops(data.study.flops)}; ` +
   `${whole(board.num_items)} test items x ${board.num_samples} samples.`;
 document.getElementById("footer").textContent = `Made ${data.made} from ${data.directory}, protocol ${board.protocol}. Intervals are 95 %, clustered by group. ` +
-  `The test split was opened for ${board.looks} models in this study` +
-  (board.other_looks ? `, and for ${board.other_looks} others before or beside it: what was chosen after seeing those is in no interval.` : ".");
+  (!board.looks ? "" : `The test split was opened for ${board.looks} models here` +
+  (board.other_looks ? `, and for ${board.other_looks} others before or beside it: what was chosen after seeing those is in no interval.` : "."));
 
 // Verdict.
 section("verdict", "Verdict",
@@ -145,14 +145,14 @@ const ranking = rows.map((row) => el("tr", { class: row.name === verdict.recomme
     row.is_control ? el("span", { class: "tag" }, "control") : null,
     verdict.shortlist.includes(row.name) ? el("span", { class: "tag" }, "shortlist") : null),
   cell(interval(row.accuracy)), cell(gain(row.difference)), cell(percent(row.greedy)), cell(percent(row.strict)),
-  cell(row.is_trained ? flops(row.flops) : "-"), cell(row.is_trained ? duration(row.seconds) : "-"), cell(row.is_trained ? row.seeds : "-")));
+  cell(row.is_trained ? flops(row.flops) : "-"), cell(row.is_trained ? flops(row.flops_from_nothing) : "-"), cell(row.is_trained ? duration(row.seconds) : "-"), cell(row.is_trained ? row.seeds : "-")));
 section("ranking", "Ranking",
   el("figure", {}, drawn(bars), el("figcaption", {},
     "Mean accuracy over seeds, items and samples, with 95 % intervals; small dots are single seeds, dashed rows train nothing.")),
-  table(["pipeline", "accuracy %", "against " + (board.reference || "zero_shot").replace("_", "-"), "greedy %", "strict %", "cost of a run", "time here", "seeds"], ranking,
+  table(["pipeline", "accuracy %", "against " + (board.reference || "zero_shot").replace("_", "-"), "greedy %", "strict %", "cost of a run", "from nothing", "time here", "seeds"], ranking,
     { label: "Ranking" }),
   el("p", { class: "muted small" },
-    "Intervals of the differences hold simultaneously. The shortlist is what simultaneous intervals against the best cannot exclude."));
+    "From nothing: with trials, choices on dev, and the writing of a teacher's texts that were given. Intervals of the differences hold simultaneously. The shortlist is what simultaneous intervals against the best cannot exclude."));
 
 // Accuracy against cost.
 function scatter(unit, price) {
