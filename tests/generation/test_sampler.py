@@ -66,6 +66,29 @@ def test_a_vocabulary_larger_than_the_first_guess_of_what_is_kept(sampling):
     assert shares(logits_1V, sampling) == pytest.approx([*expected_V.tolist(), *[0] * (700 - count)], abs=1.1e-3)
 
 
+@pytest.mark.parametrize("size", [256, 700, 1000])
+def test_a_vocabulary_of_several_blocks_is_walked_along_in_order(size):
+    logits_1V = 3 * torch.randn(1, size, generator=torch.Generator().manual_seed(size))
+    p_V = logits_1V[0].double().softmax(0)
+    uniform_B = torch.linspace(0, 1 - 1e-6, 5000, dtype=torch.float64)
+    ids_B, logprobs_B = choose(logits_1V.expand(5000, -1), uniform_B, Sampling())
+    assert ids_B.tolist() == sorted(ids_B.tolist())
+    expected_B = torch.searchsorted(p_V.cumsum(0), uniform_B, right=True)
+    assert (ids_B != expected_B).sum() <= 2  # float32 sums of blocks: a border may lie a rounding away
+    torch.testing.assert_close(logprobs_B, p_V[ids_B].log().float(), atol=1e-5, rtol=0)
+
+
+def test_the_most_likely_of_a_large_vocabulary_are_found_by_their_blocks():
+    logits_BV = torch.randn(4, 33_001, generator=torch.Generator().manual_seed(0)).double()
+    logits_BV[0, -3:] = 9.0 + torch.arange(3)  # in the short last block
+    for row_V in logits_BV:
+        top_K = row_V.topk(5).values.exp()
+        mapped = shares(row_V[None], Sampling(top_k=5))
+        assert mapped != [0] * len(mapped)
+        for place, share in zip(row_V.topk(5).indices.tolist(), (top_K / top_K.sum()).tolist(), strict=True):
+            assert mapped[place] == pytest.approx(share, abs=2e-3)
+
+
 def test_temperature_sharpens():
     squares = [p**2 for p in (0.50, 0.25, 0.15, 0.10)]
     expected = [p / sum(squares) for p in squares]

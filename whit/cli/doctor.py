@@ -108,7 +108,7 @@ def _check(recipes: "list[Recipe]", runs: Path, device: str, json: bool) -> list
 def _machine() -> list[tuple[str, str, str]]:
     import torch
 
-    from whit.stages._probe import has_fast_bfloat16
+    from whit.models.prepack import has_bfloat16_products
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     rows = [
@@ -120,7 +120,7 @@ def _machine() -> list[tuple[str, str, str]]:
         rows.append(("gpu", f"{properties.name}, {size(properties.total_memory)}", ""))
     else:
         rows.append(("gpu", "none: everything runs on the CPU", ""))
-    fast = has_fast_bfloat16()
+    fast = has_bfloat16_products()
     rows.append(("bfloat16", "in hardware" if fast else "not in hardware: float32 is used", ""))
     return rows
 

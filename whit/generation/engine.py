@@ -18,6 +18,7 @@ from whit.core.types import Completion
 from whit.generation.sampler import Sampling, choose, uniforms
 from whit.models.attention import Cache, Cached, Packed
 from whit.models.causal import CausalLM
+from whit.models.prepack import prepacked
 
 MAX_CACHE_BYTES = 2 << 30
 REFILL_FRAC = 0.25  # free share of the slots at which waiting prompts are admitted: a prefill pays when it is not tiny
@@ -90,18 +91,19 @@ class Engine:
         rows = self._rows(longest, len(waiting))
         cache = self._cache(rows, longest)
         active: list[_Sequence] = []
-        while waiting or active:
-            if waiting and (not active or rows - len(active) >= max(1, rows * REFILL_FRAC)):
-                batch = [waiting.popleft() for _ in range(min(len(waiting), rows - len(active)))]
-                self._admit(batch, prompts, cache, len(active), sampling)
-                active += batch
-                num_new = len(batch)
-            else:
-                self._advance(active, cache, sampling)
-                num_new = len(active)
-            active = self._retire(active, cache, sampling, limit)
-            if notify:
-                notify(num_new)
+        with prepacked(self.decoder, rows):
+            while waiting or active:
+                if waiting and (not active or rows - len(active) >= max(1, rows * REFILL_FRAC)):
+                    batch = [waiting.popleft() for _ in range(min(len(waiting), rows - len(active)))]
+                    self._admit(batch, prompts, cache, len(active), sampling)
+                    active += batch
+                    num_new = len(batch)
+                else:
+                    self._advance(active, cache, sampling)
+                    num_new = len(active)
+                active = self._retire(active, cache, sampling, limit)
+                if notify:
+                    notify(num_new)
         return [[self._completion(sequence) for sequence in group] for group in sequences]
 
     def flops(self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[Completion]]) -> tuple[float, int]:

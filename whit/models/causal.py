@@ -1,6 +1,6 @@
 """What the training loop and the engine ask of a model, whether its layers are ours or transformers'."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -33,11 +33,12 @@ class Head(NamedTuple):
 class CausalLM(nn.Module):
     """A causal language model on packed rows. Interface: a model defines `forward` and `head`.
 
-    recompute: gradient checkpointing, a layer at a time.
+    recompute: gradient checkpointing, a layer at a time. head_product: set while the weights are prepacked.
     """
 
     config: Facts
     recompute: bool
+    head_product: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, tokens_L: Tensor, positions_L: Tensor, attention: Attention) -> Tensor:
         """Hidden states [L, D] of the tokens at their positions (0 at the start of each document)."""
@@ -50,5 +51,5 @@ class CausalLM(nn.Module):
     def logits(self, hidden_TD: Tensor) -> Tensor:
         """Logits [T, V] in the dtype of the weights."""
         weight_VD, cap, bias_V = self.head()
-        logits_TV = F.linear(hidden_TD, weight_VD, bias_V)
+        logits_TV = self.head_product(hidden_TD) if self.head_product else F.linear(hidden_TD, weight_VD, bias_V)
         return torch.tanh(logits_TV / cap) * cap if cap else logits_TV

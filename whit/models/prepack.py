@@ -1,0 +1,71 @@
+"""Weights laid out once as the processor's bfloat16 products want them, for as long as a model writes.
+
+oneDNN multiplies by weights in blocks of its own. Given plain weights it copies them into that form at every call, which
+costs as much as the product itself when there are few rows, as in decoding. The results are the same to the bit.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from whit.models.causal import CausalLM
+
+Product = Callable[[Tensor], Tensor]
+
+
+@contextmanager
+def prepacked(model: CausalLM, rows: int) -> Iterator[None]:
+    """Inside, the linear layers and the head of `model` multiply by weights prepacked for products of about `rows` rows.
+
+    The weights must not change meanwhile. It costs their bytes once more. Where the processor has no bfloat16 products, on
+    another device, and in another dtype, nothing changes.
+    """
+    if not _helps(model):
+        yield
+        return
+    linears = [module for module in model.modules() if type(module) is nn.Linear and module is not _head_module(model)]
+    try:
+        for linear in linears:
+            linear.forward = _product(linear.weight, linear.bias, rows)  # type: ignore[method-assign, assignment]
+        weight_VD, _, bias_V = model.head()
+        model.head_product = _product(weight_VD, bias_V, rows)
+        yield
+    finally:
+        model.head_product = None
+        for linear in linears:
+            vars(linear).pop("forward", None)
+
+
+def has_bfloat16_products() -> bool:
+    """Whether this processor multiplies bfloat16 matrices in hardware (AVX-512 BF16 or AMX)."""
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(check and check())
+
+
+def _helps(model: CausalLM) -> bool:
+    weight = model.head().weight
+    is_plain = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
+    return (
+        is_plain
+        and has_bfloat16_products()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and not torch.is_grad_enabled()
+    )
+
+
+def _product(weight_ND: Tensor, bias_N: Tensor | None, rows: int) -> Product:
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight_ND.detach(), rows)
+    return partial(_multiply, packed, None if bias_N is None else bias_N.detach())
+
+
+def _multiply(packed: Tensor, bias_N: Tensor | None, x: Tensor) -> Tensor:
+    out: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias_N, "none", [], "")
+    return out
+
+
+def _head_module(model: CausalLM) -> nn.Module | None:
+    """The linear layer that holds the head's weight, which nothing calls: `CausalLM.logits` multiplies by it."""
+    return next((m for m in model.modules() if isinstance(m, nn.Linear) and m.weight is model.head().weight), None)
