@@ -1,0 +1,152 @@
+"""Two sides of a comparison, each in a process of its own, in turn: A B A B ...; medians, spread, ratio, record.
+
+A bench is a file that gives `compare` its sides: functions from settings to figures. `python bench/sft.py` runs them all in
+turn; `--side whit` runs one of them here and prints its figures as JSON. The peer's side runs under $WHIT_PEERS, a python
+that has the peer installed (`make peers`), or under this one.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+Figures = dict[str, Any]
+Side = Callable[[argparse.Namespace], Figures]
+RESULTS = Path(__file__).parent / "results"
+
+
+def compare(
+    name: str, sides: Mapping[str, Side], *, figure: str, guard: Sequence[str] = (), peers: Sequence[str] = (),
+    options: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+) -> None:  # fmt: skip
+    """Run the bench `name` as the command line says.
+
+    figure: what the ratio is of, the first side over the others; more is better. guard: figures of quality, which have to
+    agree and are printed. peers: packages whose versions are printed.
+    """
+    parser = argparse.ArgumentParser(description=name)
+    parser.add_argument("--side", choices=sorted(sides))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    options(parser)
+    arguments = parser.parse_args()
+    if arguments.side:
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+        print(json.dumps({**sides[arguments.side](arguments), "peak_bytes": peak_bytes()}))
+        return
+    rounds = [{side: _run(side, arguments.threads) for side in sides} for _ in range(arguments.rounds)]
+    told = _summary(name, sides, rounds, figure, guard, peers)
+    print(told["table"])
+    print(_against_record(name, told, figure))
+
+
+def peak_bytes() -> int:
+    """The most memory that this process held."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def machine() -> dict[str, Any]:
+    """What a figure of this machine depends on."""
+    import torch
+
+    from whit.models.prepack import has_bfloat16_products
+
+    cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), "")
+    amx = any("amx_bf16" in line for line in _cpuinfo() if line.startswith("flags"))
+    return {
+        "cpu": cpu or platform.processor(), "cores": os.cpu_count(), "bf16_products": has_bfloat16_products(), "amx": amx,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }  # fmt: skip
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _run(side: str, threads: int) -> Figures:
+    """One run of a side, in a process with as many threads as it may use."""
+    python = os.environ.get("WHIT_PEERS", sys.executable) if side != "whit" else sys.executable
+    root = Path(__file__).parent.parent
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [python, *sys.argv, "--side", side], capture_output=True, text=True, env=environment, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{side} failed:\n{done.stderr[-3000:]}")
+    figures: Figures = json.loads(done.stdout.strip().splitlines()[-1])
+    print(f"{side}: {figures}", file=sys.stderr, flush=True)
+    return figures
+
+
+def _summary(
+    name: str, sides: Mapping[str, Side], rounds: Sequence[Mapping[str, Figures]], figure: str, guard: Sequence[str],
+    peers: Sequence[str],
+) -> Figures:  # fmt: skip
+    first = next(iter(sides))
+    lines = [f"{name}, {len(rounds)} rounds in turn, medians [least, most]"]
+    medians: dict[str, dict[str, float]] = {}
+    for side in sides:
+        medians[side] = {}
+        shown = []
+        for key in rounds[0][side]:
+            values = [round_[side][key] for round_ in rounds]
+            medians[side][key] = statistics.median(values)
+            shown.append(f"{key} {medians[side][key]:,.4g} [{min(values):,.4g}, {max(values):,.4g}]")
+        lines += [f"  {side:<14} {shown[0]}", *(f"{'':<17}{text}" for text in shown[1:])]
+    for side in list(sides)[1:]:
+        ratios = [round_[first][figure] / round_[side][figure] for round_ in rounds]
+        memory = medians[first]["peak_bytes"] / medians[side]["peak_bytes"]
+        lines.append(
+            f"  {first} / {side}: {figure} {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}], "
+            f"peak memory {memory:.2f}"
+        )
+        for key in guard:
+            lines.append(f"  guard: {key} {medians[first][key]:.4f} against {medians[side][key]:.4f}")
+    versions = {package: _version(package) for package in ("torch", "transformers", *peers)}
+    lines.append("  " + ", ".join(f"{package} {number}" for package, number in versions.items()))
+    lines.append("  " + ", ".join(f"{key}: {value}" for key, value in machine().items()))
+    return {"table": "\n".join(lines), "medians": medians, "rounds": list(rounds), "versions": versions,
+            "machine": machine(), "command": " ".join(["python", *sys.argv])}  # fmt: skip
+
+
+def _version(package: str) -> str:
+    python = os.environ.get("WHIT_PEERS", sys.executable)
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        code = f"from importlib.metadata import version; print(version('{package}'))"
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+        return done.stdout.strip() or "not installed"
+
+
+def _against_record(name: str, told: Figures, figure: str) -> str:
+    """Keep the best run of this machine, and say how this one stands to it."""
+    label = f"{told['machine']['cores']}x-{told['machine']['cpu'] or 'cpu'}".replace(" ", "-").lower()
+    file = RESULTS / (told["machine"]["gpu"] or label).replace(" ", "-").lower() / f"{name}.json"
+    mine = next(iter(told["medians"].values()))[figure]
+    record = json.loads(file.read_text()) if file.exists() else None
+    best = next(iter(record["medians"].values()))[figure] if record else 0.0
+    if mine > best:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kept = {key: value for key, value in told.items() if key != "table"}
+        file.write_text(json.dumps({**kept, "commit": _commit()}, indent=1) + "\n")
+    if not record:
+        return f"  kept as the record of this machine: {file}"
+    return f"  against the record ({best:,.4g}, commit {record['commit']}): {mine / best:.2f}"
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
