@@ -39,7 +39,7 @@ THIRD_PARTY = {
     "data": {"torch", "transformers", "tokenizers", "datasets", "huggingface_hub"},
     "generation": {"torch", "numpy", "pydantic"},
     "algorithms": {"torch", "pydantic"},
-    "export": set(),
+    "export": {"torch", "safetensors", "gguf", "tokenizers"},
     "training": {"torch", "safetensors", "pydantic"},
     "rollouts": {"torch"},
     "evaluation": {"numpy"},

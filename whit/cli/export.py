@@ -1,7 +1,7 @@
-"""`whit export RUN`: the model of a run or a study as an ordinary Hugging Face directory."""
+"""`whit export RUN`: the model of a run or a study as an ordinary Hugging Face directory, or as a GGUF file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,12 +11,20 @@ from whit.cli._show import say
 def export(
     run: Annotated[Path, typer.Argument(help="A run directory, a study's directory, or an artifact.")],
     to: Annotated[Path | None, typer.Option("--to", help="Where to write; default: `exported` inside the run.")] = None,
+    as_format: Annotated[
+        Literal["safetensors", "gguf"], typer.Option("--format", help="gguf: one file in float16, for llama.cpp.")
+    ] = "safetensors",
 ) -> None:
-    """Write config.json, safetensors, the tokenizer and a card; transformers loads the result unchanged."""
-    from whit.core.errors import UsageError
-    from whit.recipes.export import export_model
+    """Write config.json, safetensors, the tokenizer and a card; transformers loads the result unchanged.
 
-    if (run / "leaderboard.json").exists():
+    With --format gguf, any model is written as one file.
+    """
+    from whit.core.errors import UsageError
+    from whit.recipes.export import export_gguf, export_model
+
+    if as_format == "gguf":
+        say(str(export_gguf(run, to or Path(f"{run.name}.gguf"))))
+    elif (run / "leaderboard.json").exists():
         from whit.study.run import export_best
 
         say(str(export_best(run, to or run / "exported")))

@@ -5,8 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from whit.core.types import Artifact
+from whit.export.gguf import gguf
 from whit.export.safetensors import safetensors
 from whit.stages._model import model_artifact
+
+
+def export_gguf(model: str | Path, target: Path) -> Path:
+    """Write a model to `target` as a GGUF file in float16. model: as for `export_model`."""
+    return gguf(model_artifact(str(model)), target)
 
 
 def export_model(model: Artifact | str | Path, target: Path, card: Mapping[str, Any] | None = None) -> Path:

@@ -9,7 +9,6 @@ from typing import Any
 
 from whit.core.rundir import Store
 from whit.core.types import Artifact
-from whit.stages._task import normalise
 
 Json = dict[str, Any]
 
@@ -40,4 +39,5 @@ def _tests(evaluations: Sequence[Artifact]) -> list[Json]:
 
 def _examples(facts: Json) -> Json | str:
     """What was asked: the bytes of a user's file, whatever its name and columns; a named task with its settings."""
-    return facts["inputs"]["task"] or normalise(facts["settings"]["task"])
+    task = facts["settings"]["task"]
+    return facts["inputs"]["task"] or ({"name": task} if isinstance(task, str) else task)
