@@ -23,15 +23,20 @@ def swapped(decoder):
     ]
 
 
+def joined(decoder):
+    return [name for name, module in decoder.named_modules() if getattr(module, "joined", None)]
+
+
 @pytest.mark.skipif(not has_bfloat16_products(), reason="this processor has no bfloat16 products")
 @pytest.mark.parametrize("is_tied", [True, False])
 def test_the_results_are_the_same_to_the_bit(is_tied):
     decoder = tiny_decoder(seed=1, tie_word_embeddings=is_tied, attention_bias=True).bfloat16()
     plain = logits(decoder)
     with torch.no_grad(), prepacked(decoder, rows=4):
-        assert len(swapped(decoder)) == 7 * decoder.config.shape.num_layers and decoder.head_product
+        assert len(swapped(decoder)) == 2 * decoder.config.shape.num_layers and decoder.head_product
+        assert len(joined(decoder)) == 2 * decoder.config.shape.num_layers
         assert logits(decoder).equal(plain)
-    assert not swapped(decoder) and decoder.head_product is None
+    assert not swapped(decoder) and not joined(decoder) and decoder.head_product is None
 
 
 @pytest.mark.skipif(not has_bfloat16_products(), reason="this processor has no bfloat16 products")

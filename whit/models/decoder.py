@@ -107,6 +107,9 @@ class _Layer(nn.Module):
 
 
 class _SelfAttention(nn.Module):
+    together = ("q_proj", "k_proj", "v_proj")  # of one input: prepacked, they are one product
+    joined: Callable[[Tensor], Tensor] | None = None
+
     def __init__(self, config: DecoderConfig, index: int):
         super().__init__()
         shape = config.shape
@@ -124,15 +127,23 @@ class _SelfAttention(nn.Module):
 
     def forward(self, x_LD: Tensor, rope: tuple[Tensor, Tensor], attention: Attention) -> Tensor:
         heads = (x_LD.shape[0], -1, self.head_size)
-        q, k, v = self.q_proj(x_LD).view(heads), self.k_proj(x_LD).view(heads), self.v_proj(x_LD).view(heads)
+        q, k, v = (projected.view(heads) for projected in self._project(x_LD))
         if self.qk_norm:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = _rotate(q, rope), _rotate(k, rope)
         out = attention(self.index, q, k, v, self.scale, self.window)
         return self.o_proj(out.reshape(x_LD.shape[0], -1))  # type: ignore[no-any-return]
 
+    def _project(self, x_LD: Tensor) -> tuple[Tensor, ...]:
+        if self.joined is None:
+            return self.q_proj(x_LD), self.k_proj(x_LD), self.v_proj(x_LD)
+        return torch.split(self.joined(x_LD), [getattr(self, name).out_features for name in self.together], -1)
+
 
 class _Mlp(nn.Module):
+    together = ("gate_proj", "up_proj")
+    joined: Callable[[Tensor], Tensor] | None = None
+
     def __init__(self, config: DecoderConfig):
         super().__init__()
         width, inner = config.shape.width, config.shape.intermediate
@@ -142,7 +153,11 @@ class _Mlp(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x_LD: Tensor) -> Tensor:
-        return self.down_proj(self.activation(self.gate_proj(x_LD)) * self.up_proj(x_LD))  # type: ignore[no-any-return]
+        if self.joined is None:
+            gate_LD, up_LD = self.gate_proj(x_LD), self.up_proj(x_LD)
+        else:
+            gate_LD, up_LD = self.joined(x_LD).chunk(2, -1)
+        return self.down_proj(self.activation(gate_LD) * up_LD)  # type: ignore[no-any-return]
 
 
 class _Norm(nn.Module):

@@ -4,7 +4,7 @@ oneDNN multiplies by weights in blocks of its own. Given plain weights it copies
 costs as much as the product itself when there are few rows, as in decoding. The results are the same to the bit.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -26,16 +26,22 @@ def prepacked(model: CausalLM, rows: int) -> Iterator[None]:
     if not _helps(model):
         yield
         return
-    linears = [module for module in model.modules() if type(module) is nn.Linear and module is not _head_module(model)]
+    joined = [module for module in model.modules() if _together(module)]
+    elsewhere = {_head_module(model), *(linear for module in joined for linear in _together(module))}
+    alone = [module for module in model.modules() if type(module) is nn.Linear and module not in elsewhere]
     try:
-        for linear in linears:
-            linear.forward = _product(linear.weight, linear.bias, rows)  # type: ignore[method-assign, assignment]
+        for module in joined:
+            vars(module)["joined"] = _product(_together(module), rows)
+        for linear in alone:
+            linear.forward = _product([linear], rows)  # type: ignore[method-assign, assignment]
         weight_VD, _, bias_V = model.head()
-        model.head_product = _product(weight_VD, bias_V, rows)
+        model.head_product = _packed(weight_VD, bias_V, rows)
         yield
     finally:
         model.head_product = None
-        for linear in linears:
+        for module in joined:
+            vars(module).pop("joined", None)
+        for linear in alone:
             vars(linear).pop("forward", None)
 
 
@@ -56,7 +62,20 @@ def _helps(model: CausalLM) -> bool:
     )
 
 
-def _product(weight_ND: Tensor, bias_N: Tensor | None, rows: int) -> Product:
+def _together(module: nn.Module) -> list[nn.Linear]:
+    """The linear layers that a module lets be one product, unless adapters stand in their place."""
+    linears = [getattr(module, name) for name in getattr(module, "together", ())]
+    return linears if all(type(linear) is nn.Linear for linear in linears) else []
+
+
+def _product(linears: Sequence[nn.Linear], rows: int) -> Product:
+    """One product for linear layers of one input, their outputs side by side."""
+    weights: list[Tensor] = [linear.weight for linear in linears]
+    biases: list[Tensor] = [linear.bias for linear in linears if linear.bias is not None]
+    return _packed(torch.cat(weights), torch.cat(biases) if biases else None, rows)
+
+
+def _packed(weight_ND: Tensor, bias_N: Tensor | None, rows: int) -> Product:
     packed = torch.ops.mkldnn._reorder_linear_weight(weight_ND.detach(), rows)
     return partial(_multiply, packed, None if bias_N is None else bias_N.detach())
 
