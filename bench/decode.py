@@ -1,63 +1,98 @@
-"""Sampling speed against `transformers.generate` in one run: `python bench/decode.py MODEL [--rows 32] [--tokens 64]`.
+"""Sampling, tokens a second, against `transformers.generate`: the same prompts, as many new tokens, bfloat16.
 
-Both sample the same prompts with the same number of new tokens, warmed up, interleaved, with the median of the rounds.
+    python bench/decode.py [--model smollm2-135m] [--rows 32] [--prompt 64] [--tokens 64] [--rounds 5] [--threads 2]
+
+Nothing stops early on either side. The guard is the mean log-probability of our tokens by transformers, less the engine's
+own: what the engine says of its tokens is what the model says.
 """
 
 import argparse
-import statistics
 import time
 
-import torch
-from transformers import AutoModelForCausalLM
+from _rounds import Figures, compare, peak_bytes
 
-from whit.core.types import Message
-from whit.data.render import Renderer
-from whit.generation.engine import Engine
-from whit.generation.sampler import Sampling
-from whit.models.load import load_policy, resolve_model
-from whit.tasks.word_problems import word_problems
+WARM_TOKENS = 4
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", nargs="?", default="micro-base")
-    parser.add_argument("--rows", type=int, default=32)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+def whit(arguments: argparse.Namespace) -> Figures:
+    from whit.generation.engine import Engine
+    from whit.generation.sampler import Sampling
+    from whit.models.load import load_policy, resolve_model
 
     path = resolve_model(arguments.model)
     policy = load_policy(path, dtype="bfloat16")
-    renderer = Renderer(policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids)
-    examples = list(word_problems("test", size=arguments.rows))
-    prompts = [renderer.prompt([Message("user", e.prompt)]) for e in examples]
-    engine = Engine(policy.decoder, frozenset(), max_rows=arguments.rows)  # no stop: both write every token
-    peer = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16).eval()
-    longest = max(map(len, prompts))
-    pad = policy.tokenizer.pad_token_id or 0
-    padded = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts])
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+    engine = Engine(policy.decoder, frozenset(), max_rows=arguments.rows)
+    prompts = prompts_of(arguments, policy.decoder.config.shape.vocab_size)
+    engine.generate(prompts, Sampling(max_new_tokens=WARM_TOKENS))
+    started = time.perf_counter()
+    groups = engine.generate(prompts, Sampling(max_new_tokens=arguments.tokens))
+    seconds = time.perf_counter() - started
+    peak = peak_bytes()
+    said = [group[0] for group in groups[:4]]
+    own = sum(sum(c.logprobs) for c in said) / sum(len(c.ids) for c in said)
+    by_peer = mean_logprob(path, [(prompt, list(c.ids)) for prompt, c in zip(prompts, said, strict=False)])
+    return {
+        "tokens_per_second": arguments.rows * arguments.tokens / seconds,
+        "logprob_gap": own - by_peer,
+        "peak_bytes": peak,
+    }
 
-    def ours() -> None:
-        engine.generate(prompts, Sampling(max_new_tokens=arguments.tokens))
 
-    def theirs() -> None:
-        count = arguments.tokens
-        peer.generate(padded, attention_mask=mask, do_sample=True, top_k=0, min_new_tokens=count, max_new_tokens=count)
+def transformers(arguments: argparse.Namespace) -> Figures:
+    import torch
+    from transformers import AutoModelForCausalLM
 
-    times: dict[str, list[float]] = {"whit": [], "transformers": []}
-    for _ in range(arguments.rounds + 1):
-        for name, work in (("whit", ours), ("transformers", theirs)):
-            started = time.perf_counter()
-            work()
-            times[name].append(time.perf_counter() - started)
-    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
-    for name, seconds in medians.items():
-        print(f"{name:<13} {arguments.rows * arguments.tokens / seconds:8.0f} tokens/s")
-    print(f"ratio         {medians['transformers'] / medians['whit']:8.2f}")
+    from whit.models.load import resolve_model
+
+    peer = AutoModelForCausalLM.from_pretrained(resolve_model(arguments.model), dtype=torch.bfloat16).eval()
+    prompts = torch.tensor(prompts_of(arguments, peer.config.vocab_size))
+
+    def write(count: int) -> None:
+        peer.generate(
+            prompts, attention_mask=torch.ones_like(prompts), do_sample=True, top_k=0, top_p=1.0, temperature=1.0,
+            min_new_tokens=count, max_new_tokens=count, repetition_penalty=1.0, pad_token_id=0,
+        )  # fmt: skip
+
+    write(WARM_TOKENS)
+    started = time.perf_counter()
+    write(arguments.tokens)
+    rate = arguments.rows * arguments.tokens / (time.perf_counter() - started)
+    return {"tokens_per_second": rate, "logprob_gap": 0.0}
+
+
+def prompts_of(arguments: argparse.Namespace, vocab_size: int) -> list[list[int]]:
+    """Prompts of one length, so that padding plays no part."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    drawn: list[list[int]] = torch.randint(
+        100, min(vocab_size, 20_000), (arguments.rows, arguments.prompt), generator=generator
+    ).tolist()
+    return drawn
+
+
+def mean_logprob(path: object, written: list[tuple[list[int], list[int]]]) -> float:
+    """Of the tokens written after their prompts, by transformers in float32, in nats."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    peer = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+    total, count = 0.0, 0
+    for prompt, own in written:
+        with torch.no_grad():
+            logp = peer(torch.tensor([prompt + own])).logits[0].log_softmax(-1)
+        total += float(sum(logp[len(prompt) + i - 1, token] for i, token in enumerate(own)))
+        count += len(own)
+    return total / count
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--rows", type=int, default=32)
+    parser.add_argument("--prompt", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=64)
 
 
 if __name__ == "__main__":
-    main()
+    compare("decode", {"whit": whit, "transformers": transformers}, figure="tokens_per_second",
+            guard=("logprob_gap",), options=options)  # fmt: skip
