@@ -129,6 +129,7 @@ def test_a_budget_too_small_for_one_step(run):
 
 def test_a_directory_that_may_not_be_read_is_named(whit, tmp_path, monkeypatch):
     (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "recipe.toml").write_text("")
 
     def refuse(path, *_, **__):
         raise PermissionError(13, "Permission denied", str(path))
