@@ -36,6 +36,8 @@ def test_the_results_are_the_same_to_the_bit(is_tied):
         assert len(swapped(decoder)) == 2 * decoder.config.shape.num_layers and decoder.head_product
         assert len(joined(decoder)) == 2 * decoder.config.shape.num_layers
         assert logits(decoder).equal(plain)
+        width, size = decoder.config.shape.width, decoder.config.shape.vocab_size
+        assert decoder.head_product(torch.zeros(0, width).bfloat16()).shape == (0, size)
     assert not swapped(decoder) and not joined(decoder) and decoder.head_product is None
 
 

@@ -11,7 +11,7 @@ from whit.core.errors import BudgetError, RecipeError, RunError
 from whit.core.rundir import differences
 from whit.recipes.execute import execute
 from whit.recipes.pipeline import Site, fingerprint, run_pipeline, stage_facts, task_modules
-from whit.recipes.recipe import Recipe
+from whit.recipes.recipe import Recipe, StopSpec
 
 SFT = {"kind": "sft", "batch_documents": 4, "optim": {"lr": 1e-3}}
 # A stage of the user's own, which spends half of what it gets, fails, or collapses.
@@ -222,6 +222,16 @@ def test_a_collapse_is_an_outcome(recipe, site, mine, tmp_path):
     run = execute(recipe(mine("collapses"), mine()), site[0], tmp_path / "run")
     assert (run["outcome"], run["error"]) == ("collapsed", "step 2: cross_entropy is nan.")
     assert len(run["stages"]) == 2 and run["score"]
+
+
+def test_a_collapse_after_the_time_that_dev_chose_is_none_of_the_result(recipe, site, mine, tmp_path, monkeypatch):
+    taken = {"share": "0.5"}
+    monkeypatch.setattr("whit.recipes.execute.stop_on_dev", lambda last, *_: (last, taken))
+    asked = recipe(mine("collapses")).model_copy(update={"stop": StopSpec(at=(0.5,))})
+    run = execute(asked, site[0], tmp_path / "early")
+    assert run["outcome"] == "finished" and run["error"].startswith("after the time that dev chose: step 2")
+    taken["share"] = "1"
+    assert execute(asked, site[0], tmp_path / "whole")["outcome"] == "collapsed"
 
 
 def test_a_learning_rate_that_is_too_high_collapses_and_keeps_the_weights_before(recipe, site, tmp_path):

@@ -40,6 +40,19 @@ def test_a_plan_stops_on_dev_chooses_finalists_and_tries_rates(planned):
     assert "chooses 3 finalists" in said and "every pipeline tries 0.3, 1, 3 times" in said
 
 
+def test_money_is_hours_at_a_price_and_the_price_stays_in_the_plan(planned, monkeypatch):
+    asked = []
+
+    def fit(study, rates, shape, items, workers, hours, *, in_money):
+        asked.append((hours, in_money))
+        return study, items
+
+    monkeypatch.setattr("whit.study.planner.fit_to_hours", fit)
+    assert planned(60, flops=None, money=3.0, price=1.5).study.price == 1.5
+    planned(60, flops=None, hours=2.0)
+    assert asked == [(2.0, True), (2.0, False)]
+
+
 def test_too_few_dev_rows_choose_nothing(planned):
     plan = planned(60)
     assert (plan.study.stop, plan.study.finalists, plan.study.trials) == (None, None, ())

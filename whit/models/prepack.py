@@ -81,6 +81,8 @@ def _packed(weight_ND: Tensor, bias_N: Tensor | None, rows: int) -> Product:
 
 
 def _multiply(packed: Tensor, bias_N: Tensor | None, x: Tensor) -> Tensor:
+    if not x.numel():  # an expert that no token is sent to
+        return x.new_empty(*x.shape[:-1], packed.shape[0])
     out: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias_N, "none", [], "")
     return out
 

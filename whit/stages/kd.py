@@ -83,13 +83,7 @@ def kd(
                 "and on_policy have no use. Leave them out, or give a teacher model."
             )
         trainee = set_up(start, run, "kd", optim, lora, recompute)
-        documents, counts = _texts(trainee.renderer, load_task(run.task).take("train"), keep, Path(str(run.teacher)))
-        run.notify({"texts": counts})
-        indices = in_epochs(len(documents), batch_documents, run.seed, "kd-order", epochs)
-        return train_and_save(
-            trainee, run, [Term(cross_entropy)], lambda step, _: _feed(documents, indices(step)),
-            max_tokens=max_tokens, num_steps=steps_of(len(documents), batch_documents, epochs), texts=counts,
-        )  # fmt: skip
+        return _on_texts(trainee, run, keep, epochs, batch_documents, max_tokens)
     asks_teacher = any(name.startswith("teacher") for term in loss for name in inputs(term.objective))
     if on_policy and not asks_teacher:
         raise RecipeError(
@@ -156,8 +150,22 @@ def _writer(
     return write
 
 
-def _feed(documents: list[Document], chosen: list[int] | None) -> Feed | None:
-    return None if chosen is None else Feed([documents[i] for i in chosen])
+def _on_texts(
+    trainee: Trainee, run: Run, keep: Keep, epochs: float | None, batch_documents: int, max_tokens: int
+) -> Artifact:
+    """Train by cross-entropy on the texts of the run's teacher, a file."""
+    documents, counts = _texts(trainee.renderer, load_task(run.task).take("train"), keep, Path(str(run.teacher)))
+    run.notify({"texts": counts})
+    indices = in_epochs(len(documents), batch_documents, run.seed, "kd-order", epochs)
+
+    def producer(step: int, progress: float) -> Feed | None:
+        chosen = indices(step)
+        return None if chosen is None else Feed([documents[i] for i in chosen])
+
+    num_steps = steps_of(len(documents), batch_documents, epochs)
+    return train_and_save(
+        trainee, run, [Term(cross_entropy)], producer, max_tokens=max_tokens, num_steps=num_steps, texts=counts
+    )
 
 
 def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -> list[Document]:
