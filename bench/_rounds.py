@@ -61,12 +61,14 @@ def machine() -> dict[str, Any]:
     """What a figure of this machine depends on."""
     import torch
 
+    from whit.kernels.build import library
     from whit.models.prepack import has_bfloat16_products
 
     cpu = next((line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")), "")
     amx = any("amx_bf16" in line for line in _cpuinfo() if line.startswith("flags"))
     return {
         "cpu": cpu or platform.processor(), "cores": os.cpu_count(), "bf16_products": has_bfloat16_products(), "amx": amx,
+        "compiled_operators": library() is not None,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }  # fmt: skip
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1] / "whit"
 
 LAYERS = {
     "core": 0,
+    "kernels": 0,
     "objectives": 1, "verifiers": 1, "tasks": 1, "prompting": 1, "rewards": 1, "stats": 1, "models": 1, "data": 1,
     "generation": 2, "algorithms": 2, "export": 2,
     "training": 3, "rollouts": 3, "evaluation": 3,
@@ -29,6 +30,7 @@ ONLY = {
 }
 THIRD_PARTY = {
     "core": {"pydantic", "pyarrow"},  # pyarrow: inside the reader of Parquet files
+    "kernels": {"torch"},
     "objectives": {"torch"},
     "verifiers": set(),
     "tasks": {"datasets"},

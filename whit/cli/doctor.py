@@ -108,6 +108,7 @@ def _check(recipes: "list[Recipe]", runs: Path, device: str, json: bool) -> list
 def _machine() -> list[tuple[str, str, str]]:
     import torch
 
+    from whit.kernels.build import why_not
     from whit.models.prepack import has_bfloat16_products
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -122,6 +123,7 @@ def _machine() -> list[tuple[str, str, str]]:
         rows.append(("gpu", "none: everything runs on the CPU", ""))
     fast = has_bfloat16_products()
     rows.append(("bfloat16", "in hardware" if fast else "not in hardware: float32 is used", ""))
+    rows.append(("operators", f"PyTorch's: {why_not()}" if why_not() else "compiled for this processor", ""))
     return rows
 
 

@@ -235,6 +235,7 @@ def _imports(module: str) -> tuple[str, tuple[str, ...]]:
         if spec is None or not spec.origin or not spec.origin.endswith(".py"):
             return "", ()
         source = Path(spec.origin).read_text()
+        source += "".join(path.read_text() for path in sorted(Path(spec.origin).parent.glob("*.cpp")))
     found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("whit"):

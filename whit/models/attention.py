@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from whit.kernels.ops import attend, can_attend
+
 
 class Attention(Protocol):
     """What a decoder layer calls. q_LHD, k_LhD, v_LhD: heads H of queries, h of keys and values; returns [L, H, D]."""
@@ -112,6 +114,8 @@ class Cached:
 
     def __call__(self, layer: int, q_LHD: Tensor, k_LhD: Tensor, v_LhD: Tensor, scale: float, window: int) -> Tensor:
         keys, values = self.cache.keys[layer], self.cache.values[layer]
+        if can_attend(q_LHD, v_LhD):
+            return attend(q_LHD, k_LhD, v_LhD, keys, values, self.positions_B, scale, window)
         keys[self.rows_B, :, self.positions_B] = k_LhD
         values[self.rows_B, :, self.positions_B] = v_LhD
         num_rows, num_heads, size = q_LHD.shape

@@ -13,14 +13,15 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from whit.kernels.ops import rms_norm, rotate, silu_mul
 from whit.models.attention import Attention
 from whit.models.causal import CausalLM, Head
 from whit.models.config import DecoderConfig, Rope
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": F.silu,
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu": F.gelu,
+GATES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "silu": silu_mul,
+    "gelu_pytorch_tanh": lambda gate, up: F.gelu(gate, approximate="tanh") * up,
+    "gelu": lambda gate, up: F.gelu(gate) * up,
 }
 
 
@@ -130,7 +131,7 @@ class _SelfAttention(nn.Module):
         q, k, v = (projected.view(heads) for projected in self._project(x_LD))
         if self.qk_norm:
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = _rotate(q, rope), _rotate(k, rope)
+        q, k = rotate(q, rope), rotate(k, rope)
         out = attention(self.index, q, k, v, self.scale, self.window)
         return self.o_proj(out.reshape(x_LD.shape[0], -1))  # type: ignore[no-any-return]
 
@@ -150,14 +151,14 @@ class _Mlp(nn.Module):
         self.gate_proj = nn.Linear(width, inner, bias=config.mlp_bias)
         self.up_proj = nn.Linear(width, inner, bias=config.mlp_bias)
         self.down_proj = nn.Linear(inner, width, bias=config.mlp_bias)
-        self.activation = ACTIVATIONS[config.activation]
+        self.gated = GATES[config.activation]
 
     def forward(self, x_LD: Tensor) -> Tensor:
         if self.joined is None:
             gate_LD, up_LD = self.gate_proj(x_LD), self.up_proj(x_LD)
         else:
             gate_LD, up_LD = self.joined(x_LD).chunk(2, -1)
-        return self.down_proj(self.activation(gate_LD) * up_LD)  # type: ignore[no-any-return]
+        return self.down_proj(self.gated(gate_LD, up_LD))  # type: ignore[no-any-return]
 
 
 class _Norm(nn.Module):
@@ -169,20 +170,11 @@ class _Norm(nn.Module):
         self.eps, self.is_gemma = config.norm_eps, config.is_gemma
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == torch.float32 and not self.is_gemma:
-            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        if not self.is_gemma:
+            return rms_norm(x, self.weight, self.eps)
         y = x.float()
         y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + self.eps)
-        if self.is_gemma:
-            return (y * (1.0 + self.weight.float())).to(x.dtype)
-        return self.weight * y.to(x.dtype)
-
-
-def _rotate(x_LHD: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-    cos_LD, sin_LD = rope
-    half = x_LHD.shape[-1] // 2
-    turned = torch.cat((-x_LHD[..., half:], x_LHD[..., :half]), -1)
-    return x_LHD * cos_LD[:, None] + turned * sin_LD[:, None]
+        return (y * (1.0 + self.weight.float())).to(x.dtype)
 
 
 def _angles(rope: Rope, positions_L: Tensor, head_size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,1 @@
+"""Operators in a form that a processor likes, each beside its definition in PyTorch."""

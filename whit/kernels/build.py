@@ -1,0 +1,85 @@
+"""The C++ operators, compiled for this processor when they are first needed and kept under their content's key.
+
+No compiler is needed: without one, PyTorch's own operators do the same work in more passes. WHIT_KERNELS=0 asks for that.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("cpu.cpp")
+CACHE = Path("~/.cache/whit/kernels")
+# Sums may be reordered, so that they use vectors; infinities and what is not a number keep their meaning.
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
+    "-fno-signed-zeros", "-fassociative-math",
+)  # fmt: skip
+POINTER, COUNT, REAL, THREADS = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
+SIGNATURES = {
+    "rms_norm": [POINTER] * 4 + [COUNT] * 2 + [REAL, THREADS],
+    "rms_norm_backward": [POINTER] * 6 + [COUNT] * 2 + [THREADS],
+    "silu_mul": [POINTER] * 3 + [COUNT] * 3 + [THREADS],
+    "silu_mul_backward": [POINTER] * 5 + [COUNT] * 3 + [THREADS],
+    "rotate": [POINTER] * 4 + [COUNT] * 4 + [REAL, THREADS],
+    "attend": [POINTER] * 7 + [COUNT] * 7 + [REAL, THREADS],
+}
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The operators, or None where they cannot be had: `why_not` says why."""
+    return _load()[0]
+
+
+def why_not() -> str:
+    """Why PyTorch's operators are used; empty if they are not."""
+    return _load()[1]
+
+
+@functools.cache
+def _load() -> tuple[ctypes.CDLL | None, str]:
+    if os.environ.get("WHIT_KERNELS") == "0":
+        return None, "WHIT_KERNELS=0"
+    if platform.system() != "Linux":
+        return None, f"they are built on Linux only, and this is {platform.system()}"
+    compiler = next((path for name in ("g++", "clang++") if (path := shutil.which(name))), None)
+    if compiler is None:
+        return None, "no C++ compiler (g++ or clang++) is on the PATH"
+    try:
+        found = ctypes.CDLL(str(_built(compiler)))
+    except subprocess.CalledProcessError as e:
+        return None, f"{compiler} could not build {SOURCE.name}: {e.stderr.strip().splitlines()[-1:]}"
+    except (OSError, subprocess.TimeoutExpired) as e:
+        return None, str(e)
+    for name, types in SIGNATURES.items():
+        function = getattr(found, name)
+        function.argtypes, function.restype = types, None
+    return found, ""
+
+
+def _built(compiler: str) -> Path:
+    """The shared library of this source, these flags, this compiler and this processor."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
+    key = hashlib.sha256("\0".join([SOURCE.read_text(), *FLAGS, version, _processor()]).encode()).hexdigest()[:16]
+    target = CACHE.expanduser() / f"{SOURCE.stem}-{key}.so"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_suffix(f".{os.getpid()}.part")
+        command = [compiler, *FLAGS, str(SOURCE), "-o", str(beside)]
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        beside.rename(target)  # whole or not at all, whoever else builds it now
+    return target
+
+
+def _processor() -> str:
+    """What -march=native depends on: a home directory may be shared by machines of several kinds."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    kept = ("model name", "flags", "Features", "CPU part")
+    first = {line.partition(":")[0].strip(): line for line in reversed(lines) if line.startswith(kept)}
+    return platform.machine() + "".join(first.values())

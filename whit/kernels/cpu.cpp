@@ -1,0 +1,186 @@
+// What a decoder does between its matrix products, in bfloat16 on a CPU: each in one pass over memory.
+//
+// PyTorch takes a pass, an allocation and a dispatch for every multiplication and for every conversion to float and back.
+// The definitions are in whit/kernels/ops.py; numbers are rounded to bfloat16 in the same places as there.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+constexpr int MAX_SIZE = 512;  // of a head
+using bf16 = uint16_t;
+using Row = const bf16 *__restrict;
+using Out = bf16 *__restrict;
+
+static inline float wide(bf16 x) {
+    const uint32_t bits = uint32_t(x) << 16;
+    float y;
+    memcpy(&y, &bits, 4);
+    return y;
+}
+
+static inline bf16 narrow(float x) {  // to the nearest, ties to even; what is not a number stays none
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    const uint32_t nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    return (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : bf16(nearest);
+}
+
+static inline float rounded(float x) { return wide(narrow(x)); }
+
+static inline float exponential(float x) {  // 2^n times a polynomial (Cephes' expf); relative error 2e-7
+    x = std::min(std::max(x, -87.0f), 88.0f);
+    const float n = std::nearbyint(x * 1.44269504f);
+    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    const int32_t bits = (int32_t(n) + 127) << 23;
+    float scale;
+    memcpy(&scale, &bits, 4);
+    return p * scale;
+}
+
+static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+
+#define EACH_ROW _Pragma("omp parallel for num_threads(threads) if (threads > 1)") for (int64_t i = 0; i < rows; i++)
+#define EACH(index, count) _Pragma("omp simd") for (int64_t index = 0; index < (count); index++)
+
+extern "C" {
+
+// x, y [rows, width]; scale [rows]: 1 / root mean square, for the backward pass.
+void rms_norm(const bf16 *x, const bf16 *weight, bf16 *y, float *scale, int64_t rows, int64_t width, float eps,
+              int threads) {
+    EACH_ROW {
+        Row in = x + i * width, w = weight;
+        Out out = y + i * width;
+        float sum = 0;
+        for (int64_t j = 0; j < width; j++) sum += wide(in[j]) * wide(in[j]);
+        const float s = 1.0f / std::sqrt(sum / width + eps);
+        scale[i] = s;
+        EACH(j, width) out[j] = narrow(wide(w[j]) * rounded(wide(in[j]) * s));
+    }
+}
+
+// weight_grad [threads, width]: a sum for each thread.
+void rms_norm_backward(const bf16 *grad, const bf16 *x, const bf16 *weight, const float *scale, bf16 *x_grad,
+                       float *weight_grad, int64_t rows, int64_t width, int threads) {
+    const int64_t share = (rows + threads - 1) / threads;
+    #pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int thread = 0; thread < threads; thread++) {
+        float *__restrict sums = weight_grad + thread * width;
+        for (int64_t i = thread * share; i < std::min(rows, (thread + 1) * share); i++) {
+            Row in = x + i * width, g = grad + i * width, w = weight;
+            Out out = x_grad + i * width;
+            const float s = scale[i];
+            float along = 0;
+            for (int64_t j = 0; j < width; j++) along += wide(g[j]) * wide(w[j]) * wide(in[j]);
+            along *= s * s / width;
+            EACH(j, width) {
+                sums[j] += wide(g[j]) * rounded(wide(in[j]) * s);
+                out[j] = narrow(s * (wide(g[j]) * wide(w[j]) - wide(in[j]) * along));
+            }
+        }
+    }
+}
+
+// gate, up: [rows, width] with `stride` numbers from row to row; out [rows, width].
+void silu_mul(const bf16 *gate, const bf16 *up, bf16 *out, int64_t rows, int64_t width, int64_t stride, int threads) {
+    EACH_ROW {
+        Row a = gate + i * stride, b = up + i * stride;
+        Out y = out + i * width;
+        EACH(j, width) y[j] = narrow(rounded(wide(a[j]) * sigmoid(wide(a[j]))) * wide(b[j]));
+    }
+}
+
+void silu_mul_backward(const bf16 *grad, const bf16 *gate, const bf16 *up, bf16 *gate_grad, bf16 *up_grad, int64_t rows,
+                       int64_t width, int64_t stride, int threads) {
+    EACH_ROW {
+        Row a = gate + i * stride, b = up + i * stride, g = grad + i * width;
+        Out a_grad = gate_grad + i * width, b_grad = up_grad + i * width;
+        EACH(j, width) {
+            const float v = wide(a[j]), s = sigmoid(v);
+            a_grad[j] = narrow(wide(g[j]) * wide(b[j]) * s * (1.0f + v * (1.0f - s)));
+            b_grad[j] = narrow(wide(g[j]) * rounded(v * s));
+        }
+    }
+}
+
+// x [rows, heads, size] with `stride` numbers from row to row; sign -1 turns back.
+void rotate(const bf16 *x, const bf16 *cosine, const bf16 *sine, bf16 *y, int64_t rows, int64_t heads, int64_t size,
+            int64_t stride, float sign, int threads) {
+    const int64_t half = size / 2;
+    EACH_ROW {
+        Row c = cosine + i * size, s = sine + i * size;
+        for (int64_t head = 0; head < heads; head++) {
+            Row a = x + i * stride + head * size, b = a + half;
+            Out low = y + (i * heads + head) * size, high = low + half;
+            EACH(j, half) {
+                low[j] = narrow(rounded(wide(a[j]) * wide(c[j])) - rounded(sign * wide(b[j]) * wide(s[j])));
+                high[j] = narrow(rounded(wide(b[j]) * wide(c[j + half])) + rounded(sign * wide(a[j]) * wide(s[j + half])));
+            }
+        }
+    }
+}
+}
+
+// Softmax attention of the `group` queries that share a key head over keys and values [., size] from `first` to `last`.
+// SIZE is `size` where the compiler may know it: sums then stay in registers. score [group, length] is scratch.
+template <int SIZE>
+static void one_head(Row q, Row keys, Row values, Out out, float *__restrict score, int64_t group, int64_t first,
+                     int64_t last, int64_t length, int64_t any_size, float scale) {
+    constexpr int64_t BLOCK = 64;  // keys that stay in the nearest cache while the queries pass over them
+    const int64_t size = SIZE ? SIZE : any_size;
+    for (int64_t start = first; start <= last; start += BLOCK)
+        for (int64_t g = 0; g < group; g++)
+            for (int64_t t = start; t <= std::min(last, start + BLOCK - 1); t++) {
+                float dot = 0;
+                for (int64_t j = 0; j < size; j++) dot += wide(q[g * size + j]) * wide(keys[t * size + j]);
+                score[g * length + t] = dot * scale;
+            }
+    for (int64_t g = 0; g < group; g++) {
+        float *__restrict s = score + g * length, most = -INFINITY, total = 0;
+        for (int64_t t = first; t <= last; t++) most = std::max(most, s[t]);
+        for (int64_t t = first; t <= last; t++) s[t] = exponential(s[t] - most), total += s[t];
+        for (int64_t t = first; t <= last; t++) s[t] /= total;
+    }
+    std::vector<float> sums(group * size);
+    for (int64_t start = first; start <= last; start += BLOCK)
+        for (int64_t g = 0; g < group; g++) {
+            float sum[SIZE ? SIZE : MAX_SIZE];
+            for (int64_t j = 0; j < size; j++) sum[j] = sums[g * size + j];
+            for (int64_t t = start; t <= std::min(last, start + BLOCK - 1); t++)
+                for (int64_t j = 0; j < size; j++) sum[j] += score[g * length + t] * wide(values[t * size + j]);
+            for (int64_t j = 0; j < size; j++) sums[g * size + j] = sum[j];
+        }
+    for (int64_t j = 0; j < group * size; j++) out[j] = narrow(sums[j]);
+}
+
+// One new token of each row. Its key and value go to `positions` in the caches [., kv_heads, length, size], and its
+// queries [rows, heads, size] attend over all up to it, or over the last `window` if that is not 0.
+extern "C" void attend(const bf16 *q, const bf16 *k, const bf16 *v, bf16 *keys, bf16 *values, const int64_t *positions,
+                       bf16 *out, int64_t rows, int64_t heads, int64_t kv_heads, int64_t length, int64_t size,
+                       int64_t v_stride, int64_t window, float scale, int threads) {
+    const int64_t group = heads / kv_heads;
+    auto *one = size == 64 ? one_head<64> : size == 128 ? one_head<128> : size == 32 ? one_head<32> : one_head<0>;
+    #pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        std::vector<float> score(group * length);
+        #pragma omp for schedule(dynamic, 4)
+        for (int64_t task = 0; task < rows * kv_heads; task++) {
+            const int64_t row = task / kv_heads, head = task % kv_heads, last = positions[row];
+            bf16 *row_keys = keys + task * length * size, *row_values = values + task * length * size;
+            memcpy(row_keys + last * size, k + task * size, size * sizeof(bf16));
+            memcpy(row_values + last * size, v + row * v_stride + head * size, size * sizeof(bf16));
+            const int64_t first = window ? std::max<int64_t>(0, last - window + 1) : 0;
+            const int64_t at = task * group * size;
+            one(q + at, row_keys, row_values, out + at, score.data(), group, first, last, length, size, scale);
+        }
+    }
+}
