@@ -21,6 +21,7 @@ from whit.testing.run import tiny_run
 from whit.testing.tiny import tiny_decoder, tiny_documents
 from whit.training.checkpoint import restore_checkpoint
 from whit.training.loop import Feed, micro_batches, step_flops, train
+from whit.training.memory import Memory
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward, check_terms
 
@@ -43,7 +44,7 @@ def fit(
 ) -> int:
     decoder = decoder or tiny_decoder()
     optimizer = Optimizer(decoder, Optim(), 1e-2)
-    return train(Forward(decoder, **given), terms, producer, optimizer, run, max_tokens=16)
+    return train(Forward(decoder, **given), terms, producer, optimizer, run, memory=Memory(16, 1e9, 0.0, 0.0))
 
 
 def metrics(run: Run) -> list[dict[str, float]]:

@@ -108,13 +108,17 @@ def _check(recipes: "list[Recipe]", runs: Path, device: str, json: bool) -> list
 def _machine() -> list[tuple[str, str, str]]:
     import torch
 
+    from whit.core.memory import total_bytes
     from whit.kernels.build import why_not
     from whit.models.prepack import has_bfloat16_products
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     rows = [
         ("python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}", ""),
-        ("cores", f"{os.cpu_count()}, {size(memory)} of memory, {size(shutil.disk_usage('.').free)} of disk free", ""),
+        (
+            "cores",
+            f"{os.cpu_count()}, {size(total_bytes())} of memory, {size(shutil.disk_usage('.').free)} of disk free",
+            "",
+        ),
     ]
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)

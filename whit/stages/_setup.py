@@ -22,6 +22,7 @@ from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
 from whit.training.collapse import collapse
 from whit.training.loop import Producer, train
+from whit.training.memory import plan_memory
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward
 
@@ -30,19 +31,30 @@ NO_RATIONALE = 'no training example has a rationale. Use source = "answers" or s
 
 @dataclass
 class Trainee:
-    """A policy about to be trained."""
+    """A policy about to be trained. max_tokens: of a micro-batch; 0 leaves them to the plan of memory."""
 
     policy: Policy
     renderer: Renderer
     optimizer: Optimizer
     lora: Lora | None
+    max_tokens: int
 
 
-def set_up(start: Artifact, run: Run, stage: str, optim: Optim, lora: Lora | None, recompute: bool) -> Trainee:
+def set_up(
+    start: Artifact,
+    run: Run,
+    stage: str,
+    optim: Optim,
+    lora: Lora | None,
+    *,
+    max_tokens: int = 0,
+    recompute: bool = False,
+) -> Trainee:
     """Load the start model in the run's dtype, add adapters if asked, make the optimizer.
 
     stage: the row of the table of default learning rates.
-    recompute: gradient checkpointing: less memory, a third more time.
+    max_tokens: tokens of a micro-batch; 0 plans them by the memory that there is.
+    recompute: gradient checkpointing: less memory, a third more time. Sequences that need it get it anyway.
     """
     policy = load_policy(start.path, dtype=run.dtype, device=run.device)
     policy.decoder.recompute = recompute
@@ -51,7 +63,7 @@ def set_up(start: Artifact, run: Run, stage: str, optim: Optim, lora: Lora | Non
     lr = run.lr_factor * peak_lr(optim, stage, policy.decoder.config.shape, is_lora=lora is not None)
     renderer = renderer_of(policy, run)
     policy.stop_ids = tuple(sorted(renderer.stop_ids))
-    return Trainee(policy, renderer, Optimizer(policy.decoder, optim, lr), lora)
+    return Trainee(policy, renderer, Optimizer(policy.decoder, optim, lr), lora, max_tokens)
 
 
 def renderer_of(policy: Policy, run: Run) -> Renderer:
@@ -62,9 +74,8 @@ def renderer_of(policy: Policy, run: Run) -> Renderer:
 
 
 def train_and_save(
-    trainee: Trainee, run: Run, terms: Sequence[Term], producer: Producer, *, max_tokens: int,
-    num_steps: int | None = None, teacher: Policy | None = None, temperature: float = 1.0, by_reward: bool = False,
-    **outcome: object,
+    trainee: Trainee, run: Run, terms: Sequence[Term], producer: Producer, *, num_steps: int | None = None,
+    teacher: Policy | None = None, temperature: float = 1.0, by_reward: bool = False, **outcome: object,
 ) -> Artifact:  # fmt: skip
     """Run the loop and seal the artifact. A collapse is an outcome that is recorded.
 
@@ -74,10 +85,11 @@ def train_and_save(
     forward = Forward(trainee.policy.decoder, teacher.decoder if teacher else None, temperature)
     outcome["peak_lr"] = trainee.optimizer.peak_lr
     rank = trainee.lora.rank if trainee.lora else 0
+    memory = plan_memory(trainee.policy.decoder, trainee.optimizer, trainee.max_tokens)
     try:
         outcome["updates"] = train(
             forward, terms, producer, trainee.optimizer, run,
-            max_tokens=max_tokens, num_steps=num_steps, lora_rank=rank, keep=lambda share: _keep(trainee, run, share),
+            memory=memory, num_steps=num_steps, lora_rank=rank, keep=lambda share: _keep(trainee, run, share),
         )  # fmt: skip
         if found := collapse(read_metrics(run.directory / "metrics.jsonl"), by_reward=by_reward):
             outcome["collapsed"] = found

@@ -55,7 +55,7 @@ def kd(
     sampling: Sampling = Sampling(),
     optim: Optim = Optim(),
     lora: Lora | None = None,
-    max_tokens: int = 4096,
+    max_tokens: Annotated[int, Field(ge=0)] = 0,
     recompute: bool = False,
     keep: Keep = "all",
 ) -> Artifact:
@@ -82,8 +82,8 @@ def kd(
                 f"stage kd: teacher {run.teacher} is a file of texts: it is trained on by cross-entropy, so text, terms "
                 "and on_policy have no use. Leave them out, or give a teacher model."
             )
-        trainee = set_up(start, run, "kd", optim, lora, recompute)
-        return _on_texts(trainee, run, keep, epochs, batch_documents, max_tokens)
+        trainee = set_up(start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute)
+        return _on_texts(trainee, run, keep, epochs, batch_documents)
     asks_teacher = any(name.startswith("teacher") for term in loss for name in inputs(term.objective))
     if on_policy and not asks_teacher:
         raise RecipeError(
@@ -102,7 +102,7 @@ def kd(
     examples = [e for e in task.take("train") if e.rationale] if text == "given" else task.take("train")
     if not examples:
         raise DataError('stage kd: no training example has a rationale. Use text = "teacher".')
-    trainee = set_up(start, run, "kd", optim, lora, recompute)
+    trainee = set_up(start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute)
     teacher = load_policy(resolve_model(str(run.teacher)), dtype=run.dtype, device=run.device)
     teacher.decoder.requires_grad_(False)
     _check_vocabularies(trainee.policy, teacher)
@@ -121,7 +121,7 @@ def kd(
 
     scorer = teacher if asks_teacher else None  # a teacher that only writes does not score as well
     num_steps = steps_of(len(examples), batch_documents, epochs)
-    return train_and_save(trainee, run, loss, producer, max_tokens=max_tokens, num_steps=num_steps, teacher=scorer)
+    return train_and_save(trainee, run, loss, producer, num_steps=num_steps, teacher=scorer)
 
 
 def _writer(
@@ -150,9 +150,7 @@ def _writer(
     return write
 
 
-def _on_texts(
-    trainee: Trainee, run: Run, keep: Keep, epochs: float | None, batch_documents: int, max_tokens: int
-) -> Artifact:
+def _on_texts(trainee: Trainee, run: Run, keep: Keep, epochs: float | None, batch_documents: int) -> Artifact:
     """Train by cross-entropy on the texts of the run's teacher, a file."""
     documents, counts = _texts(trainee.renderer, load_task(run.task).take("train"), keep, Path(str(run.teacher)))
     run.notify({"texts": counts})
@@ -163,9 +161,7 @@ def _on_texts(
         return None if chosen is None else Feed([documents[i] for i in chosen])
 
     num_steps = steps_of(len(documents), batch_documents, epochs)
-    return train_and_save(
-        trainee, run, [Term(cross_entropy)], producer, max_tokens=max_tokens, num_steps=num_steps, texts=counts
-    )
+    return train_and_save(trainee, run, [Term(cross_entropy)], producer, num_steps=num_steps, texts=counts)
 
 
 def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -> list[Document]:

@@ -6,7 +6,7 @@ base model that has seen both ways of answering leaves room for every later stag
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, model_validator
@@ -28,6 +28,7 @@ from whit.objectives.cross_entropy import cross_entropy
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
 from whit.training.loop import Feed, train
+from whit.training.memory import plan_memory
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward
 
@@ -65,7 +66,7 @@ def pretrain(
     tokenizer_documents: int = 20_000,
     tokenizer: str | None = None,
     optim: Optim = Optim(schedule="wsd", warmup=0.02, weight_decay=0.1, betas=(0.9, 0.95)),
-    max_tokens: int = 8192,
+    max_tokens: Annotated[int, Field(ge=0)] = 0,
 ) -> Artifact:
     """Minimise next-token loss over `steps` batches of fresh problems of the run's task.
 
@@ -104,8 +105,9 @@ def pretrain(
         ]
         return Feed([replace(d, spans=((1, len(d.ids)),)) for d in documents])  # prompts are learnt too
 
+    memory = plan_memory(policy.decoder, optimizer, max_tokens)
     updates = train(
-        Forward(policy.decoder), [Term(cross_entropy)], producer, optimizer, run, max_tokens=max_tokens, num_steps=steps
+        Forward(policy.decoder), [Term(cross_entropy)], producer, optimizer, run, memory=memory, num_steps=steps
     )
     return run.save(policy.save, updates=updates)
 

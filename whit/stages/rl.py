@@ -30,6 +30,8 @@ from whit.training.loop import Feed, micro_batches
 from whit.training.optim import Optim
 from whit.training.signals import score
 
+SCORED_TOKENS = 4096  # at once, without gradient: more are no faster
+
 
 def rl(
     start: Artifact,
@@ -41,7 +43,7 @@ def rl(
     sampling: Sampling = Sampling(),
     optim: Optim = Optim(schedule="constant", warmup=0.0),
     lora: Lora | None = None,
-    max_tokens: int = 4096,
+    max_tokens: Annotated[int, Field(ge=0)] = 0,
     max_rows: int = 128,
     recompute: bool = False,
 ) -> Artifact:
@@ -59,7 +61,7 @@ def rl(
     method: Algorithm = _part("algorithm", algorithm)()
     score_reward = _part("reward", reward)
     examples = load_task(run.task).take("train")
-    trainee = set_up(start, run, "rl", optim, lora, recompute)
+    trainee = set_up(start, run, "rl", optim, lora, max_tokens=max_tokens, recompute=recompute)
     needs = {name for term in method.terms for name in inputs(term.objective)}
     reference = None
     if "reference_logprobs_T" in needs:
@@ -78,9 +80,9 @@ def rl(
         )  # fmt: skip
         documents, dropped = to_documents(groups, method)
         if reference is not None:
-            documents = _record("reference_logprobs_T", "reference", reference, documents, run, sampling, max_tokens)
+            documents = _record("reference_logprobs_T", "reference", reference, documents, run, sampling)
         if method.num_updates > 1:
-            documents = _record("old_logprobs_T", "prepass", decoder, documents, run, sampling, max_tokens)
+            documents = _record("old_logprobs_T", "prepass", decoder, documents, run, sampling)
         return documents, {**figures(groups), "dropped_groups": float(dropped)}
 
     def producer(step: int, progress: float) -> Feed | None:
@@ -91,9 +93,7 @@ def rl(
         documents, numbers = shared[batch]
         return Feed(documents[part :: method.num_updates], numbers, ends_round=part == method.num_updates - 1)
 
-    return train_and_save(
-        trainee, run, method.terms, producer, max_tokens=max_tokens, temperature=sampling.temperature, by_reward=True
-    )
+    return train_and_save(trainee, run, method.terms, producer, temperature=sampling.temperature, by_reward=True)
 
 
 def _record(
@@ -103,7 +103,6 @@ def _record(
     documents: list[Document],
     run: Run,
     sampling: Sampling,
-    max_tokens: int,
 ) -> list[Document]:
     """Score the documents once without gradient and write the log-probabilities of their supervised tokens on them."""
     if not documents:
@@ -111,7 +110,7 @@ def _record(
     scored = list(documents)
     device = next(decoder.parameters()).device
     with run.ledger.timed(purpose):
-        for members in micro_batches(documents, max_tokens):
+        for members in micro_batches(documents, SCORED_TOKENS):
             batch = collate([documents[i] for i in members], device)
             lp_T, _ = score(decoder, batch, sampling.temperature)
             parts = torch.split(lp_T.cpu(), [documents[i].num_supervised for i in members])

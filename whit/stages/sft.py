@@ -40,7 +40,7 @@ def sft(
     optim: Optim = Optim(),
     lora: Lora | None = None,
     terms: tuple[TermSpec, ...] = (TermSpec(objective="cross_entropy"),),
-    max_tokens: int = 4096,
+    max_tokens: Annotated[int, Field(ge=0)] = 0,
     recompute: bool = False,
     own_share: Annotated[float, Field(gt=0, lt=1)] = 0.4,
     own_samples: Annotated[int, Field(gt=0)] = 4,
@@ -60,7 +60,7 @@ def sft(
     task = load_task(run.task)
     sampling = sampling.within(run.max_new_tokens)
     train_split = task.take("train")
-    trainee = set_up(start, run, "sft", optim, lora, recompute)
+    trainee = set_up(start, run, "sft", optim, lora, max_tokens=max_tokens, recompute=recompute)
     if source == "own":
         documents = _own_documents(trainee, run, train_split, own_share, own_samples, own_prompts, sampling)
     else:
@@ -74,7 +74,7 @@ def sft(
         return None if chosen is None else Feed([documents[i] for i in chosen])
 
     num_steps = steps_of(len(documents), batch_documents, epochs)
-    return train_and_save(trainee, run, build_terms(terms), producer, max_tokens=max_tokens, num_steps=num_steps)
+    return train_and_save(trainee, run, build_terms(terms), producer, num_steps=num_steps)
 
 
 def _own_documents(

@@ -3,14 +3,21 @@
 import os
 
 from whit.core.flops import Shape
+from whit.core.memory import total_bytes
 
-BYTES_PER_PARAMETER = 18  # bf16 weights 2, float32 master 4, gradient 4, two moments 8
-PROCESS_BYTES = 1.2e9  # Python, torch, activations of a micro-batch and the sampler's cache, about
+BYTES_PER_PARAMETER = 20  # bf16 weights 2 and once more prepacked, float32 master 4, gradient 4, two moments 8
+PROCESS_BYTES = 0.7e9  # Python, torch, a chunk of logits
+KEPT_BYTES = 45 * 1.3  # of a token, a layer and a unit of width, for the backward pass: SmolLM2 and the micro models
+MICRO_BATCH = 4096, 1.4e9  # tokens of a micro-batch, or as many as keep so many bytes (see training/memory.py)
+CACHED_TOKENS, MAX_CACHE_BYTES = 128 * 512, 2 << 30  # completions in flight, and the engine's limit
 
 
 def run_memory(shape: Shape) -> float:
-    """Peak bytes of one run with full-parameter training, about."""
-    return BYTES_PER_PARAMETER * shape.parameters + PROCESS_BYTES
+    """Peak bytes of one run with full-parameter training and sampling, about."""
+    tokens, most = MICRO_BATCH
+    kept = min(most, tokens * KEPT_BYTES * shape.num_layers * shape.width)
+    cached = min(MAX_CACHE_BYTES, CACHED_TOKENS * 4 * shape.num_layers * shape.num_kv_heads * shape.head_size)
+    return BYTES_PER_PARAMETER * shape.parameters + PROCESS_BYTES + kept + cached
 
 
 def choose_workers(wanted: int, shape: Shape, device: str = "cpu") -> int:
@@ -19,5 +26,4 @@ def choose_workers(wanted: int, shape: Shape, device: str = "cpu") -> int:
         return wanted
     if device != "cpu":
         return 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(os.cpu_count() or 1, int(0.8 * memory / run_memory(shape))))
+    return max(1, min(os.cpu_count() or 1, int(0.8 * total_bytes() / run_memory(shape))))

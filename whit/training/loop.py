@@ -20,6 +20,7 @@ from whit.data.batch import Batch, Document, collate
 from whit.data.packing import pack
 from whit.objectives._types import Term
 from whit.training.checkpoint import State, restore_checkpoint, save_checkpoint
+from whit.training.memory import Memory
 from whit.training.meter import Meter
 from whit.training.optim import Optimizer
 from whit.training.signals import Forward, Sums, accumulate, check_terms
@@ -53,20 +54,20 @@ def train(
     optimizer: Optimizer,
     run: Run,
     *,
-    max_tokens: int,
+    memory: Memory,
     num_steps: int | None = None,
     lora_rank: int = 0,
     keep: Callable[[float], None] = lambda _: None,
 ) -> int:
     """Train until the budget is spent or the producer ends. Returns the number of updates made.
 
-    max_tokens: tokens of a micro-batch; it bounds memory and cannot change the result.
+    memory: how many tokens a micro-batch may have, which cannot change the result.
     num_steps: after how many steps the producer ends, where it is known. Schedules run over what is nearer: that or the
         budget.
     keep: called with each share of `run.snapshots` when the progress has reached it; of several that one step reaches, with
         the last.
     Raises CollapseError at the first loss or gradient that is not finite, before the weights are touched,
-    and BudgetError when not even the first step fits the budget.
+    and BudgetError when not even the first step fits the budget, or a document not the memory.
     """
     check_terms(terms, has_teacher=forward.teacher is not None)
     spent = run.ledger.flops  # before training: what a producer sampled to have something to train on
@@ -95,8 +96,9 @@ def train(
         if feed.documents:
             if not run.ledger.fits(sum(cost)):
                 break
+            memory.make_room(forward.policy, max(len(d.ids) for d in feed.documents))
             begun = time.perf_counter()
-            sums = step_gradient(forward, terms, feed.documents, optimizer, progress, max_tokens, device)
+            sums = step_gradient(forward, terms, feed.documents, optimizer, progress, memory.max_tokens, device)
             line |= {name: float(value) for name, value in sums.terms.items()}
             _check_finite(line, list(sums.terms), step)
             line["grad_norm"], line["lr"] = optimizer.step(progress)
