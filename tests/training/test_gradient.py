@@ -131,6 +131,22 @@ def test_a_step_is_the_sum_of_its_micro_batches(objective, reduction, sizes, dra
 
 
 @EACH_REDUCTION
+@pytest.mark.parametrize("objective", [cross_entropy, forward_kl, clipped_surrogate])
+def test_a_shared_prompt_gets_the_gradients_of_all_its_completions(objective, reduction):
+    prompt, *ends = tiny_documents((20, 0), (1, 3), (1, 7), (1, 5))
+    documents = [
+        Document(ids=[*prompt.ids, *end.ids], spans=((20, 20 + len(end.ids)),)) for end in ends
+    ] + tiny_documents((4, 6))  # fmt: skip
+    documents = rollouts(documents)
+    terms = [Term(objective, reduction=reduction, constant_length=8)]
+    assert len(collate(documents, CPU).tokens_L) == 20 + 4 + 8 + 6 + 10
+    together, values = gradient(terms, documents)
+    alone, alone_values = gradient(terms, documents, [[i] for i in range(len(documents))])
+    assert_same(together, alone, within=1e-6)  # norms are computed in float32 in every dtype, as published
+    assert values == pytest.approx(alone_values, rel=1e-6)
+
+
+@EACH_REDUCTION
 def test_a_sum_of_terms_is_the_sum_of_their_gradients(reduction):
     documents = rollouts(tiny_documents((3, 4), (2, 7)))
     terms = [

@@ -13,6 +13,7 @@ from whit.core.errors import BudgetError, CollapseError, DataError, PartError
 from whit.core.flops import causal_pairs, forward_flops
 from whit.core.rundir import Run
 from whit.data.batch import Document
+from whit.data.sharing import micro_batches
 from whit.models.decoder import Decoder
 from whit.objectives._types import PerToken, Term
 from whit.objectives.cross_entropy import cross_entropy
@@ -20,7 +21,7 @@ from whit.objectives.forward_kl import forward_kl
 from whit.testing.run import tiny_run
 from whit.testing.tiny import tiny_decoder, tiny_documents
 from whit.training.checkpoint import restore_checkpoint
-from whit.training.loop import Feed, micro_batches, step_flops, train
+from whit.training.loop import Feed, step_flops, train
 from whit.training.memory import Memory
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward, check_terms

@@ -210,7 +210,7 @@ def digest_of(path: Path) -> str:
 
 
 def code_digest(modules: Iterable[str]) -> str:
-    """A hash of the source of these whit modules and of everything in whit that they import."""
+    """A hash of the source of these whit modules, of the C++ beside them, and of everything in whit that they import."""
     sources: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
@@ -225,6 +225,7 @@ def code_digest(modules: Iterable[str]) -> str:
 
 @cache
 def _imports(module: str) -> tuple[str, tuple[str, ...]]:
+    beside = ""
     if module.endswith(".py"):
         source = Path(module).read_text()
     else:
@@ -235,7 +236,7 @@ def _imports(module: str) -> tuple[str, tuple[str, ...]]:
         if spec is None or not spec.origin or not spec.origin.endswith(".py"):
             return "", ()
         source = Path(spec.origin).read_text()
-        source += "".join(path.read_text() for path in sorted(Path(spec.origin).parent.glob("*.cpp")))
+        beside = "".join(path.read_text() for path in sorted(Path(spec.origin).parent.glob("*.cpp")))
     found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("whit"):
@@ -243,7 +244,7 @@ def _imports(module: str) -> tuple[str, tuple[str, ...]]:
             found += [f"{node.module}.{alias.name}" for alias in node.names if node.module.count(".") < 2]
         elif isinstance(node, ast.Import):
             found += [alias.name for alias in node.names if alias.name.startswith("whit")]
-    return hashlib.sha256(source.encode()).hexdigest(), tuple(found)
+    return hashlib.sha256((source + beside).encode()).hexdigest(), tuple(found)
 
 
 @cache

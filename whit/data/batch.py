@@ -31,10 +31,22 @@ class Document:
         return sum(end - start for start, end in self.spans)
 
 
+MIN_SHARED = 16  # tokens; shorter beginnings are not worth a look
+
+
+def shared_length(document: Document) -> int:
+    """How many tokens at its start a document would share with another of the same prompt; 0 for a few tokens."""
+    prompt = document.spans[0][0] if document.spans else 0
+    return prompt if prompt >= MIN_SHARED else 0
+
+
 @dataclass(frozen=True)
 class Batch:
     """A micro-batch: documents side by side in one row of L tokens, T of them supervised, N documents.
 
+    A document that begins like an earlier one, with the same prompt, does not repeat it.
+    lengths: tokens that each document has in the row. prefixes: (start, length) of the prompt that it shares, (0, 0) if
+        it stands there whole.
     source_T: index in the row of the hidden state that predicts labels_T.
     sequence_T: which document a supervised token is of; offset_T: its place among the document's supervised tokens.
     recorded: the documents' recorded values, [T] each; facts: [N] each.
@@ -43,6 +55,7 @@ class Batch:
     tokens_L: Tensor
     positions_L: Tensor
     lengths: tuple[int, ...]
+    prefixes: tuple[tuple[int, int], ...]
     source_T: Tensor
     labels_T: Tensor
     sequence_T: Tensor
@@ -59,31 +72,40 @@ def collate(documents: Sequence[Document], device: torch.device, *, multiple: in
     """
     tokens: list[int] = []
     positions: list[int] = []
+    lengths: list[int] = []
+    prefixes: list[tuple[int, int]] = []
     sources: list[int] = []
+    labels: list[int] = []
     sequence: list[int] = []
     offset: list[int] = []
+    seen: dict[tuple[int, ...], int] = {}  # where a prompt stands in the row
     for index, document in enumerate(documents):
-        base = len(tokens)
         scored = [position for start, end in document.spans for position in range(start, end)]
         assert not scored or scored[0] > 0, "the first token of a document has no prediction"
-        sources += [base + position - 1 for position in scored]
+        base, shared = len(tokens), shared_length(document)
+        start = seen.setdefault(tuple(document.ids[:shared]), base) if shared else base
+        shared = 0 if start == base else shared
+        sources += [p - 1 + (start if p <= shared else base - shared) for p in scored]
+        labels += [document.ids[p] for p in scored]
         sequence += [index] * len(scored)
         offset += range(len(scored))
-        tokens += document.ids
-        positions += range(len(document.ids))
-    lengths = [len(document.ids) for document in documents]
+        tokens += document.ids[shared:]
+        positions += range(shared, len(document.ids))
+        lengths.append(len(document.ids) - shared)
+        prefixes.append((start, shared) if shared else (0, 0))
     filler = -len(tokens) % multiple
     if filler:
         tokens += [0] * filler
         positions += range(filler)
         lengths.append(filler)
-    tokens_L, source_T = torch.tensor(tokens), torch.tensor(sources, dtype=torch.long)
+        prefixes.append((0, 0))
     return Batch(
-        tokens_L=tokens_L.to(device),
+        tokens_L=torch.tensor(tokens).to(device),
         positions_L=torch.tensor(positions).to(device),
         lengths=tuple(lengths),
-        source_T=source_T.to(device),
-        labels_T=tokens_L[source_T + 1].to(device),
+        prefixes=tuple(prefixes),
+        source_T=torch.tensor(sources, dtype=torch.long).to(device),
+        labels_T=torch.tensor(labels, dtype=torch.long).to(device),
         sequence_T=torch.tensor(sequence, dtype=torch.long).to(device),
         offset_T=torch.tensor(offset, dtype=torch.long).to(device),
         recorded={

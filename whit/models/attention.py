@@ -27,40 +27,57 @@ class Packed:
     Documents are laid out as the rows of padded blocks of similar length. Padding stands after the tokens, where
     causal attention never looks, so no mask is needed and the fused kernels run.
     lengths: tokens of each document, in row order.
+    prefixes: for each document (start, length) of earlier tokens of the row that it goes on from, as if they were its
+        own; (0, 0) or none for a document that stands alone.
     record: when given, receives (k_LhD, v_LhD) of every layer, for a cache.
     """
 
     MAX_PADDED = 1.25  # a block holds at most this many times the tokens of its documents
 
-    def __init__(self, lengths: Sequence[int], device: torch.device, record: list[tuple[Tensor, Tensor]] | None = None):
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        device: torch.device,
+        record: list[tuple[Tensor, Tensor]] | None = None,
+        prefixes: Sequence[tuple[int, int]] = (),
+    ):
         self.record = record
         self.blocks: list[tuple[Tensor, int, int]] = []
         self.restore = torch.empty(0)
         if len(lengths) > 1:
-            self._lay_out(lengths, device)
+            self._lay_out(lengths, prefixes or [(0, 0)] * len(lengths), device)
 
     def __call__(self, layer: int, q_LHD: Tensor, k_LhD: Tensor, v_LhD: Tensor, scale: float, window: int) -> Tensor:
         if self.record is not None:
             self.record.append((k_LhD, v_LhD))
+        dtype = q_LHD.dtype
+        if dtype == torch.bfloat16 and q_LHD.device.type == "cpu":
+            # The CPU's fused backward pass takes five times as long in bf16 as in float32 (measured at head size 32).
+            q_LHD, k_LhD, v_LhD = q_LHD.float(), k_LhD.float(), v_LhD.float()
         if not self.blocks:
-            return _causal(q_LHD[None], k_LhD[None], v_LhD[None], scale, window)[0]
+            return _causal(q_LHD[None], k_LhD[None], v_LhD[None], scale, window)[0].to(dtype)
         parts = []
         for index, rows, length in self.blocks:
-            q, k, v = (x[index].view(rows, length, *x.shape[1:]) for x in (q_LHD, k_LhD, v_LhD))
+            # index_select: the backward pass of x[index] takes a hundred times as long in bf16.
+            q, k, v = (x.index_select(0, index).view(rows, length, *x.shape[1:]) for x in (q_LHD, k_LhD, v_LhD))
             parts.append(_causal(q, k, v, scale, window).flatten(0, 1))
-        return torch.cat(parts)[self.restore]
+        return torch.cat(parts).index_select(0, self.restore).to(dtype)
 
-    def _lay_out(self, lengths: Sequence[int], device: torch.device) -> None:
-        length_N = torch.tensor(lengths)
-        start_N = length_N.cumsum(0) - length_N
-        restore = torch.empty(int(length_N.sum()), dtype=torch.long)
+    def _lay_out(self, lengths: Sequence[int], prefixes: Sequence[tuple[int, int]], device: torch.device) -> None:
+        own_N = torch.tensor(lengths)
+        prefix_start_N, prefix_N = torch.tensor(prefixes).unbind(-1)
+        length_N, start_N = prefix_N + own_N, own_N.cumsum(0) - own_N - prefix_N
+        restore = torch.empty(int(own_N.sum()), dtype=torch.long)
         base = 0
-        for members in self._similar(lengths):
+        for members in self._similar(length_N.tolist()):
             size_R, start_R = length_N[members, None], start_N[members, None]
+            prefix_R, prefix_start_R = prefix_N[members, None], prefix_start_N[members, None]
             longest = int(size_R.max())
             offset_L = torch.arange(longest)
-            index = start_R + offset_L.minimum(size_R - 1)
-            real = offset_L < size_R
+            place = offset_L.minimum(size_R - 1)
+            is_shared = place < prefix_R
+            index = place + torch.where(is_shared, prefix_start_R, start_R)
+            real = (offset_L < size_R) & ~is_shared  # a shared token has its output where it stands whole
             restore[index[real]] = base + real.flatten().nonzero()[:, 0]
             base += index.numel()
             self.blocks.append((index.flatten().to(device), len(members), longest))
@@ -132,10 +149,6 @@ class Cached:
 
 def _causal(q_RLHD: Tensor, k_RLhD: Tensor, v_RLhD: Tensor, scale: float, window: int) -> Tensor:
     q, k, v = (x.transpose(1, 2) for x in (q_RLHD, k_RLhD, v_RLhD))
-    dtype = q.dtype
-    if dtype == torch.bfloat16 and q.device.type == "cpu":
-        # The CPU's fused backward pass takes five times as long in bf16 as in float32 (measured at head size 32).
-        q, k, v = q.float(), k.float(), v.float()
     if k.shape[1] != q.shape[1]:
         k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
     length = q.shape[2]
@@ -145,4 +158,4 @@ def _causal(q_RLHD: Tensor, k_RLhD: Tensor, v_RLhD: Tensor, scale: float, window
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
     else:
         out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
-    return out.transpose(1, 2).to(dtype)
+    return out.transpose(1, 2)

@@ -23,7 +23,7 @@ def packing(policy: Policy, documents: Sequence[Document], *, max_difference: fl
 
     def logits(packed: Sequence[Document]) -> torch.Tensor:
         batch = collate(packed, device)
-        hidden_LD = decoder(batch.tokens_L, batch.positions_L, Packed(batch.lengths, device))
+        hidden_LD = decoder(batch.tokens_L, batch.positions_L, Packed(batch.lengths, device, prefixes=batch.prefixes))
         return decoder.logits(hidden_LD[batch.source_T])
 
     together, apart = logits(chosen), torch.cat([logits([document]) for document in chosen])

@@ -16,6 +16,7 @@ from whit.core.rundir import Run
 from whit.core.seeds import key64
 from whit.core.types import Artifact
 from whit.data.batch import Document, collate
+from whit.data.sharing import micro_batches, work
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
 from whit.models.adapters import Lora
@@ -26,7 +27,7 @@ from whit.rollouts.batches import to_documents
 from whit.rollouts.collect import collect, figures
 from whit.stages._setup import in_epochs, set_up, train_and_save
 from whit.stages._task import load_task
-from whit.training.loop import Feed, micro_batches
+from whit.training.loop import Feed
 from whit.training.optim import Optim
 from whit.training.signals import score
 
@@ -116,8 +117,7 @@ def _record(
             parts = torch.split(lp_T.cpu(), [documents[i].num_supervised for i in members])
             for index, part in zip(members, parts, strict=True):
                 scored[index] = replace(documents[index], recorded={**documents[index].recorded, name: part.tolist()})
-    tokens, rows = sum(len(d.ids) for d in documents), sum(d.num_supervised for d in documents)
-    pairs = sum(len(d.ids) * (len(d.ids) + 1) / 2 for d in documents)
+    tokens, rows, pairs = work(documents)
     run.ledger.charge(purpose, flops=forward_flops(decoder.config.shape, tokens, rows, pairs), tokens=tokens)
     return scored
 

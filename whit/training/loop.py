@@ -17,7 +17,7 @@ from whit.core.flops import forward_flops, train_flops
 from whit.core.rundir import Run
 from whit.core.seeds import key64
 from whit.data.batch import Batch, Document, collate
-from whit.data.packing import pack
+from whit.data.sharing import micro_batches, work
 from whit.objectives._types import Term
 from whit.training.checkpoint import State, restore_checkpoint, save_checkpoint
 from whit.training.memory import Memory
@@ -130,9 +130,7 @@ def train(
 
 def step_flops(forward: Forward, documents: Sequence[Document], lora_rank: int = 0) -> tuple[float, float]:
     """Operations of a step on these documents: the policy's training, and the teacher's forward pass."""
-    tokens = sum(len(d.ids) for d in documents)
-    scored = sum(d.num_supervised for d in documents)
-    pairs = sum(len(d.ids) * (len(d.ids) + 1) / 2 for d in documents)
+    tokens, scored, pairs = work(documents)
     teacher = 0.0
     if forward.teacher is not None:
         teacher = forward_flops(forward.teacher.config.shape, tokens, scored, pairs)
@@ -144,12 +142,6 @@ def _progress(run: Run, spent: float, step: int, num_steps: int | None) -> float
     limit = run.ledger.limit_flops
     of_budget = min(1.0, (run.ledger.flops - spent) / (limit - spent)) if limit and limit > spent else 0.0
     return max(of_budget, step / num_steps if num_steps else 0.0)
-
-
-def micro_batches(documents: Sequence[Document], max_tokens: int) -> list[list[int]]:
-    """Indices of the documents of each micro-batch; one document longer than `max_tokens` raises it to its length."""
-    longest = max(len(d.ids) for d in documents)
-    return pack([len(d.ids) for d in documents], max(max_tokens, longest))
 
 
 def step_gradient(

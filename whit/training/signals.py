@@ -108,8 +108,7 @@ def accumulate(
     weights: by term, the weight of a supervised token of each document (see `weights.token_weights`).
     """
     policy = forward.policy
-    attention = Packed(batch.lengths, batch.tokens_L.device)
-    hidden_TD = policy(batch.tokens_L, batch.positions_L, attention)[batch.source_T]
+    hidden_TD = _hidden(policy, batch)
     chunker = _Chunks(forward, batch, hidden_TD.detach(), optimizer, progress)
     dtype = torch.promote_types(hidden_TD.dtype, torch.float32)
     weights_T = {
@@ -120,7 +119,7 @@ def accumulate(
     sums = Sums()
     extra = _whole_gradients(chunker, whole, weights_T, sums) if whole else None
     gradient_TD = chunker.gradients(chunked, weights_T, sums, extra)
-    hidden_TD.backward(gradient_TD)
+    hidden_TD.backward(gradient_TD)  # type: ignore[no-untyped-call]
     optimizer.collect()
     return sums
 
@@ -128,7 +127,7 @@ def accumulate(
 @torch.no_grad()
 def score(decoder: CausalLM, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Log-probabilities and entropies [T] of the labels, in nats, without gradient."""
-    hidden_TD = decoder(batch.tokens_L, batch.positions_L, Packed(batch.lengths, batch.tokens_L.device))[batch.source_T]
+    hidden_TD = _hidden(decoder, batch)
     parts = [
         log_prob(decoder.logits(hidden_TD[rows]), batch.labels_T[rows], temperature)
         for rows in _row_chunks(hidden_TD.shape[0], decoder)
@@ -136,6 +135,13 @@ def score(decoder: CausalLM, batch: Batch, temperature: float = 1.0) -> tuple[Te
     if not parts:
         return hidden_TD.new_zeros(0), hidden_TD.new_zeros(0)
     return torch.cat([lp for lp, _ in parts]), torch.cat([h for _, h in parts])
+
+
+def _hidden(decoder: CausalLM, batch: Batch) -> Tensor:
+    """The hidden states [T, D] that predict the supervised tokens."""
+    attention = Packed(batch.lengths, batch.tokens_L.device, prefixes=batch.prefixes)
+    hidden_LD: Tensor = decoder(batch.tokens_L, batch.positions_L, attention)
+    return hidden_LD.index_select(0, batch.source_T)
 
 
 def log_prob(logits_TV: Tensor, labels_T: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -178,8 +184,7 @@ class _Chunks:
         self.teacher_TD: Tensor | None = None
         if forward.teacher is not None:
             with torch.no_grad():
-                attention = Packed(batch.lengths, batch.tokens_L.device)
-                self.teacher_TD = forward.teacher(batch.tokens_L, batch.positions_L, attention)[batch.source_T]
+                self.teacher_TD = _hidden(forward.teacher, batch)
 
     def gradients(
         self, terms: Sequence[Term], weights_T: dict[str, Tensor], sums: Sums, extra: tuple[Tensor, Tensor] | None
