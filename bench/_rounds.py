@@ -21,6 +21,7 @@ from typing import Any
 Figures = dict[str, Any]
 Side = Callable[[argparse.Namespace], Figures]
 RESULTS = Path(__file__).parent / "results"
+FEWEST = 5  # rounds of a figure that is kept
 
 
 def compare(
@@ -48,7 +49,13 @@ def compare(
     rounds = [{side: _run(side, arguments.threads) for side in sides} for _ in range(arguments.rounds)]
     told = _summary(name, sides, rounds, figure, guard, peers)
     print(told["table"])
-    print(_against_record(name, told, figure))
+    usual = vars(parser.parse_args([]))
+    changed = sorted(key for key, value in vars(arguments).items() if value != usual[key] and key != "rounds")
+    if changed or arguments.rounds < FEWEST:
+        reason = f"other settings: {', '.join(changed)}" if changed else f"fewer than {FEWEST} rounds"
+        print(f"  not held against the record of this machine ({reason})")
+    else:
+        print(_against_record(name, told, figure))
 
 
 def peak_bytes() -> int:

@@ -120,7 +120,9 @@ def test_prompts_longer_than_the_context(supplies):
 def test_attention_that_leaks_between_packed_documents(supplies, monkeypatch):
     from whit.models.attention import Packed
 
-    monkeypatch.setattr("whit.preflight.packing.Packed", lambda lengths, device, prefixes: Packed((sum(lengths),), device))
+    monkeypatch.setattr(
+        "whit.preflight.packing.Packed", lambda lengths, device, prefixes: Packed((sum(lengths),), device)
+    )
     assert "packed documents are within" in message("packing", supplies())
 
 

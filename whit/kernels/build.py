@@ -12,6 +12,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 SOURCE = Path(__file__).with_name("cpu.cpp")
 CACHE = Path("~/.cache/whit/kernels")
 # Sums may be reordered, so that they use vectors; infinities and what is not a number keep their meaning.
@@ -26,8 +29,22 @@ SIGNATURES = {
     "silu_mul": [POINTER] * 3 + [COUNT] * 3 + [THREADS],
     "silu_mul_backward": [POINTER] * 5 + [COUNT] * 3 + [THREADS],
     "rotate": [POINTER] * 4 + [COUNT] * 4 + [REAL, THREADS],
+    "log_prob": [POINTER] * 5 + [COUNT] * 2 + [REAL, THREADS],
+    "log_prob_backward": [POINTER] * 7 + [COUNT] * 2 + [REAL, THREADS],
     "attend": [POINTER] * 7 + [COUNT] * 7 + [REAL, THREADS],
 }
+
+
+def runs(*tensors: Tensor) -> bool:
+    """Whether the compiled operators take these: bfloat16 on a CPU."""
+    return all(t.dtype == torch.bfloat16 and t.device.type == "cpu" for t in tensors) and library() is not None
+
+
+def native() -> ctypes.CDLL:
+    """The operators, where `runs` has said that there are some."""
+    found = library()
+    assert found is not None
+    return found
 
 
 @functools.cache

@@ -10,6 +10,7 @@
 #include <vector>
 
 constexpr int MAX_SIZE = 512;  // of a head
+constexpr float LEAST = -87.0f;  // the exponential of less is not a normal float
 using bf16 = uint16_t;
 using Row = const bf16 *__restrict;
 using Out = bf16 *__restrict;
@@ -31,7 +32,7 @@ static inline bf16 narrow(float x) {  // to the nearest, ties to even; what is n
 static inline float rounded(float x) { return wide(narrow(x)); }
 
 static inline float exponential(float x) {  // 2^n times a polynomial (Cephes' expf); relative error 2e-7
-    x = std::min(std::max(x, -87.0f), 88.0f);
+    x = std::min(std::max(x, LEAST), 88.0f);
     const float n = std::nearbyint(x * 1.44269504f);
     const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     float p = 1.9875691500e-4f;
@@ -128,6 +129,46 @@ void rotate(const bf16 *x, const bf16 *cosine, const bf16 *sine, bf16 *y, int64_
         }
     }
 }
+}
+
+// A bfloat16 and an integer of the same order, one from the other.
+static inline int16_t ordered(int16_t bits) { return bits ^ ((bits >> 15) & 0x7fff); }
+
+// Log-probability of each label and entropy of softmax(logits / temperature), logits [rows, size]; normaliser [rows] is
+// for the backward pass.
+extern "C" void log_prob(const bf16 *logits, const int64_t *labels, float *logprob, float *entropy, float *normaliser,
+                         int64_t rows, int64_t size, float inverse_temperature, int threads) {
+    EACH_ROW {
+        Row x = logits + i * size;
+        int16_t largest = ordered(int16_t(0xff80));  // minus infinity
+        for (int64_t j = 0; j < size; j++) largest = std::max(largest, ordered(int16_t(x[j])));
+        const float most = wide(bf16(ordered(largest))) * inverse_temperature;
+        float total = 0, along = 0;
+        for (int64_t j = 0; j < size; j++) {
+            const float d = std::max(wide(x[j]) * inverse_temperature - most, LEAST), e = exponential(d);
+            total += e;
+            along += e * d;
+        }
+        normaliser[i] = most + std::log(total);
+        logprob[i] = wide(x[labels[i]]) * inverse_temperature - normaliser[i];
+        entropy[i] = std::log(total) - along / total;
+    }
+}
+
+extern "C" void log_prob_backward(const bf16 *logits, const int64_t *labels, const float *normaliser, const float *entropy,
+                                  const float *logprob_grad, const float *entropy_grad, bf16 *grad, int64_t rows,
+                                  int64_t size, float inverse_temperature, int threads) {
+    EACH_ROW {
+        Row x = logits + i * size;
+        Out out = grad + i * size;
+        const float n = normaliser[i], h = entropy[i], a = logprob_grad[i], b = entropy_grad[i];
+        EACH(j, size) {
+            const float logp = std::max(wide(x[j]) * inverse_temperature - n, LEAST);
+            out[j] = narrow(-inverse_temperature * exponential(logp) * (a + b * (logp + h)));
+        }
+        const float logp = std::max(wide(x[labels[i]]) * inverse_temperature - n, LEAST);
+        out[labels[i]] = narrow(inverse_temperature * (a - exponential(logp) * (a + b * (logp + h))));
+    }
 }
 
 // Softmax attention of the `group` queries that share a key head over keys and values [., size] from `first` to `last`.

@@ -4,21 +4,20 @@ In bfloat16 on a CPU the compiled form of `cpu.cpp` runs where it can be built; 
 Both round in the same places, so they differ by a last bit at most.
 """
 
-import ctypes
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from whit.kernels.build import library
+from whit.kernels.build import native, runs
 
 MAX_HEAD_SIZE = 512  # of the buffers in `attend`
 
 
 def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """x [.., D] over its root mean square, rounded, times the weight. Source: arXiv:1910.07467, as Llama rounds it."""
-    if _is_native(x, weight_D) and x.is_contiguous():
+    if runs(x, weight_D) and x.is_contiguous():
         if not torch.is_grad_enabled():
             return _normed(x, weight_D, eps)[0]
         return _RmsNorm.apply(x, weight_D, eps)  # type: ignore[no-any-return, no-untyped-call]
@@ -30,7 +29,7 @@ def rms_norm(x: Tensor, weight_D: Tensor, eps: float) -> Tensor:
 
 def silu_mul(gate_LD: Tensor, up_LD: Tensor) -> Tensor:
     """silu(gate) * up, [L, D]. Source: arXiv:2002.05202."""
-    if _is_native(gate_LD, up_LD) and gate_LD.stride() == up_LD.stride() and gate_LD.stride(-1) == 1:
+    if runs(gate_LD, up_LD) and gate_LD.stride() == up_LD.stride() and gate_LD.stride(-1) == 1:
         if not torch.is_grad_enabled():
             return _gated(gate_LD, up_LD)
         return _SiluMul.apply(gate_LD, up_LD)  # type: ignore[no-any-return, no-untyped-call]
@@ -43,7 +42,7 @@ def rotate(x_LHD: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
     rope: cosines and sines, [L, D]. Source: arXiv:2104.09864, in the halves that Hugging Face's models use.
     """
     cos_LD, sin_LD = rope
-    if _is_native(x_LHD, cos_LD) and x_LHD.stride()[1:] == (x_LHD.shape[2], 1):
+    if runs(x_LHD, cos_LD) and x_LHD.stride()[1:] == (x_LHD.shape[2], 1):
         if not torch.is_grad_enabled():
             return _turned(x_LHD, cos_LD, sin_LD, 1.0)
         return _Rotate.apply(x_LHD, cos_LD, sin_LD)  # type: ignore[no-any-return, no-untyped-call]
@@ -55,7 +54,7 @@ def rotate(x_LHD: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
 def can_attend(q_BHD: Tensor, v_BhD: Tensor) -> bool:
     """Whether `attend` takes these."""
     return (
-        _is_native(q_BHD, v_BhD)
+        runs(q_BHD, v_BhD)
         and q_BHD.is_contiguous()
         and v_BhD.stride()[1:] == (v_BhD.shape[2], 1)
         and q_BHD.shape[-1] <= MAX_HEAD_SIZE
@@ -74,22 +73,12 @@ def attend(
     """
     out = torch.empty_like(q_BHD)
     rows, heads, size = q_BHD.shape
-    _native().attend(
+    native().attend(
         q_BHD.data_ptr(), k_BhD.contiguous().data_ptr(), v_BhD.data_ptr(), keys.data_ptr(), values.data_ptr(),
         positions_B.data_ptr(), out.data_ptr(), rows, heads, keys.shape[1], keys.shape[2], size, v_BhD.stride(0), window,
         scale, torch.get_num_threads(),
     )  # fmt: skip
     return out
-
-
-def _native() -> ctypes.CDLL:
-    native = library()
-    assert native is not None, "asked for after `_is_native` said so"
-    return native
-
-
-def _is_native(*tensors: Tensor) -> bool:
-    return all(t.dtype == torch.bfloat16 and t.device.type == "cpu" for t in tensors) and library() is not None
 
 
 class _RmsNorm(torch.autograd.Function):
@@ -104,7 +93,7 @@ class _RmsNorm(torch.autograd.Function):
         x, weight_D, scale_L = ctx.saved_tensors
         grad, x_grad, threads = grad.contiguous(), torch.empty_like(x), torch.get_num_threads()
         sums = torch.zeros(threads, x.shape[-1])
-        _native().rms_norm_backward(
+        native().rms_norm_backward(
             grad.data_ptr(), x.data_ptr(), weight_D.data_ptr(), scale_L.data_ptr(), x_grad.data_ptr(), sums.data_ptr(),
             len(scale_L), x.shape[-1], threads,
         )  # fmt: skip
@@ -122,7 +111,7 @@ class _SiluMul(torch.autograd.Function):
         gate_LD, up_LD = ctx.saved_tensors
         grad_LD = grad_LD.contiguous()
         gate_grad, up_grad = torch.empty_like(grad_LD), torch.empty_like(grad_LD)
-        _native().silu_mul_backward(
+        native().silu_mul_backward(
             grad_LD.data_ptr(), gate_LD.data_ptr(), up_LD.data_ptr(), gate_grad.data_ptr(), up_grad.data_ptr(),
             *grad_LD.shape, gate_LD.stride(0), torch.get_num_threads(),
         )  # fmt: skip
@@ -145,7 +134,7 @@ def _normed(x: Tensor, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     y, width = torch.empty_like(x), x.shape[-1]
     rows = x.numel() // width
     scale_L = torch.empty(rows)
-    _native().rms_norm(
+    native().rms_norm(
         x.data_ptr(), weight_D.data_ptr(), y.data_ptr(), scale_L.data_ptr(), rows, width, eps, torch.get_num_threads()
     )
     return y, scale_L
@@ -153,7 +142,7 @@ def _normed(x: Tensor, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 
 def _gated(gate_LD: Tensor, up_LD: Tensor) -> Tensor:
     out_LD = torch.empty(gate_LD.shape, dtype=gate_LD.dtype)
-    _native().silu_mul(
+    native().silu_mul(
         gate_LD.data_ptr(),
         up_LD.data_ptr(),
         out_LD.data_ptr(),
@@ -166,7 +155,7 @@ def _gated(gate_LD: Tensor, up_LD: Tensor) -> Tensor:
 
 def _turned(x_LHD: Tensor, cos_LD: Tensor, sin_LD: Tensor, sign: float) -> Tensor:
     out = torch.empty(x_LHD.shape, dtype=x_LHD.dtype)
-    _native().rotate(
+    native().rotate(
         x_LHD.data_ptr(), cos_LD.data_ptr(), sin_LD.data_ptr(), out.data_ptr(), *x_LHD.shape, x_LHD.stride(0), sign,
         torch.get_num_threads(),
     )  # fmt: skip

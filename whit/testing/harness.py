@@ -30,8 +30,10 @@ class Judged:
     flexible: bool
 
 
-def harness(model: Path, examples: Sequence[Example], *, max_new_tokens: int, batch_size: int = 8) -> list[Judged]:
-    """Greedy completions of a model directory in float32 on the CPU, through a task file on local JSONL, in order.
+def harness(
+    model: Path, examples: Sequence[Example], *, max_new_tokens: int, batch_size: int = 8, dtype: str = "float32"
+) -> list[Judged]:
+    """Greedy completions of a model directory on the CPU, through a task file on local JSONL, in order.
 
     The examples ask for one answer format, "hash" or "boxed", and their gold answers are numbers.
     """
@@ -47,7 +49,7 @@ def harness(model: Path, examples: Sequence[Example], *, max_new_tokens: int, ba
             json.dumps(_task(rows, answer_format, max_new_tokens))
         )  # JSON is YAML
         found = simple_evaluate(
-            model=HFLM(pretrained=str(model), dtype="float32", device="cpu", batch_size=batch_size),
+            model=HFLM(pretrained=str(model), dtype=dtype, device="cpu", batch_size=batch_size),
             tasks=["whit_parity"], task_manager=TaskManager(include_path=folder, include_defaults=False),
             apply_chat_template=True, log_samples=True, bootstrap_iters=0,
         )  # fmt: skip

@@ -24,7 +24,7 @@ MIN_TOKENS = 512  # fewer rows slow the matrix products
 # More tokens than these make no step faster. On a CPU a thousand are enough, and what they keep should stay small.
 CPU_TOKENS, CPU_BYTES = 4096, 1 << 30
 GPU_TOKENS = 32_768
-HEAD_BYTES = 4 * (64 << 20)  # copies of a chunk of logits: see `signals.CHUNK_BYTES`
+HEAD_BYTES = 5 * (64 << 20)  # a chunk of logits and its copies: see `signals.CHUNK_BYTES`
 
 
 @dataclass(frozen=True)

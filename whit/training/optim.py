@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from whit.core.settings import Frozen
 from whit.training.schedules import Schedule, rate
 
+PRODUCT_ROWS = 8192  # of a head's gradient at once: 16,384 are slower already (docs/LOG.md)
+
 
 class Optim(Frozen):
     """How a stage's optimizer steps. Defaults by stage and size: `whit.stages._defaults`."""
@@ -53,6 +55,20 @@ class Optimizer:
         if master.grad is None:
             master.grad = torch.zeros_like(master)
         master.grad.add_(gradient)
+
+    def add_product(self, weight: Tensor, grad_TV: Tensor, hidden_TD: Tensor) -> None:
+        """Add the gradient of a head's weight [V, D], grad^T hidden, some rows at a time.
+
+        A part that was just computed is still in the cache when it is added, and the whole never exists in another dtype.
+        """
+        master = self._master_of.get(id(weight))
+        if master is None:
+            return
+        if master.grad is None:
+            master.grad = torch.zeros_like(master)
+        for start in range(0, len(weight), PRODUCT_ROWS):
+            part_TV = grad_TV[:, start : start + PRODUCT_ROWS]
+            master.grad[start : start + PRODUCT_ROWS].add_(part_TV.T @ hidden_TD)
 
     def collect(self) -> None:
         """Move what a backward pass left on the working copy to the masters, in float32."""

@@ -15,9 +15,10 @@ from torch import Tensor
 from whit.core.errors import PartError, did_you_mean
 from whit.core.parts import inputs
 from whit.data.batch import Batch
+from whit.kernels.build import runs
+from whit.kernels.log_prob import log_prob
 from whit.models.attention import Packed
 from whit.models.causal import CausalLM
-from whit.objectives._logspace import log_probabilities
 from whit.objectives._types import Term
 from whit.training.optim import Optimizer
 from whit.training.weights import spread
@@ -27,7 +28,9 @@ MADE = (
     "entropy_T", "labels_T", "logits_TV", "logprobs_T", "offset_T", "progress", "sequence_T", "teacher_logits_TV",
     "teacher_logprobs_T",
 )  # fmt: skip
-CHUNK_BYTES = 64 << 20  # float32 logits of one chunk: a few copies of it live at once
+# Float32 logits of one chunk, where several copies of it live at once; and where none does: there is a compiled form, which
+# reads bfloat16 logits, or a GPU, which has more room and needs more rows.
+CHUNK_BYTES, COMPILED_CHUNK_BYTES, GPU_CHUNK_BYTES = 64 << 20, 256 << 20, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,14 @@ class Forward:
 
     teacher: scores the same tokens, without gradient.
     temperature: of the policy's log-probabilities: the one that its completions were sampled at.
-    chunk_bytes: size of the logits that exist at once; it bounds memory and cannot change the result.
+    chunk_bytes: size of the logits that exist at once, counted in float32; it bounds memory and cannot change the result.
+        0 takes what suits the device.
     """
 
     policy: CausalLM
     teacher: CausalLM | None = None
     temperature: float = 1.0
-    chunk_bytes: int = CHUNK_BYTES
+    chunk_bytes: int = 0
 
 
 @dataclass
@@ -130,7 +134,7 @@ def score(decoder: CausalLM, batch: Batch, temperature: float = 1.0) -> tuple[Te
     hidden_TD = _hidden(decoder, batch)
     parts = [
         log_prob(decoder.logits(hidden_TD[rows]), batch.labels_T[rows], temperature)
-        for rows in _row_chunks(hidden_TD.shape[0], decoder)
+        for rows in row_chunks(hidden_TD.shape[0], decoder)
     ]
     if not parts:
         return hidden_TD.new_zeros(0), hidden_TD.new_zeros(0)
@@ -142,37 +146,6 @@ def _hidden(decoder: CausalLM, batch: Batch) -> Tensor:
     attention = Packed(batch.lengths, batch.tokens_L.device, prefixes=batch.prefixes)
     hidden_LD: Tensor = decoder(batch.tokens_L, batch.positions_L, attention)
     return hidden_LD.index_select(0, batch.source_T)
-
-
-def log_prob(logits_TV: Tensor, labels_T: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
-    """Log-probability of each label and entropy under softmax(logits / temperature), in float32; differentiable."""
-    lp_T, entropy_T = _LogProb.apply(logits_TV, labels_T, temperature)  # type: ignore[no-untyped-call]
-    return lp_T, entropy_T
-
-
-class _LogProb(torch.autograd.Function):
-    """Both in one pass, with the gradient written out: no second [T, V] copy is kept for the backward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, logits_TV: Tensor, labels_T: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-        logp_TV = log_probabilities(logits_TV, temperature)
-        lp_T = logp_TV.gather(-1, labels_T[:, None])[:, 0]
-        entropy_T = -(logp_TV.exp() * logp_TV).sum(-1)
-        ctx.save_for_backward(logp_TV, labels_T, entropy_T)
-        ctx.temperature, ctx.dtype = temperature, logits_TV.dtype
-        return lp_T, entropy_T
-
-    @staticmethod
-    def backward(ctx: Any, grad_lp_T: Tensor | None, grad_entropy_T: Tensor | None) -> tuple[Tensor, None, None]:
-        logp_TV, labels_T, entropy_T = ctx.saved_tensors
-        p_TV = logp_TV.exp()
-        grad_TV = torch.zeros_like(p_TV)
-        if grad_entropy_T is not None and bool((grad_entropy_T != 0).any()):
-            grad_TV -= grad_entropy_T[:, None] * p_TV * (logp_TV + entropy_T[:, None])
-        if grad_lp_T is not None:
-            grad_TV -= grad_lp_T[:, None] * p_TV
-            grad_TV.scatter_add_(-1, labels_T[:, None], grad_lp_T[:, None].to(grad_TV.dtype))
-        return (grad_TV / ctx.temperature).to(ctx.dtype), None, None
 
 
 class _Chunks:
@@ -196,7 +169,8 @@ class _Chunks:
         decoder, (weight_VD, _, bias_V) = self.forward.policy, self.forward.policy.head()
         gradient_TD = torch.zeros_like(self.hidden_TD)
         named = {name for term in terms for name in inputs(term.objective)}
-        for rows in _row_chunks(self.hidden_TD.shape[0], decoder, self.forward.chunk_bytes):
+        reads_logits = any(name.endswith("_TV") for name in named)
+        for rows in row_chunks(self.hidden_TD.shape[0], decoder, self.forward.chunk_bytes, reads_logits=reads_logits):
             hidden = self.hidden_TD[rows]
             with torch.enable_grad():
                 raw_TV = F.linear(hidden, weight_VD, bias_V).detach().requires_grad_()
@@ -219,7 +193,7 @@ class _Chunks:
                     sums.watch("mismatch", (signals["logprobs_T"] - signals["rollout_logprobs_T"]).abs())
             gradient_TD[rows] = grad_TV @ weight_VD
             if weight_VD.requires_grad:
-                self.optimizer.add_gradient(weight_VD, grad_TV.T @ hidden)
+                self.optimizer.add_product(weight_VD, grad_TV, hidden)
             if bias_V is not None and bias_V.requires_grad:
                 self.optimizer.add_gradient(bias_V, grad_TV.sum(0))
         return gradient_TD
@@ -255,7 +229,7 @@ def _whole_gradients(
     with torch.no_grad():
         parts = [
             log_prob(decoder.logits(chunks.hidden_TD[rows]), batch.labels_T[rows], chunks.forward.temperature)
-            for rows in _row_chunks(chunks.hidden_TD.shape[0], decoder, chunks.forward.chunk_bytes)
+            for rows in row_chunks(chunks.hidden_TD.shape[0], decoder, chunks.forward.chunk_bytes)
         ]
     lp_T = torch.cat([lp for lp, _ in parts]).requires_grad_()
     entropy_T = torch.cat([h for _, h in parts]).requires_grad_()
@@ -282,6 +256,11 @@ def _capped(decoder: CausalLM, raw_TV: Tensor) -> Tensor:
     return torch.tanh(raw_TV / cap) * cap if cap else raw_TV
 
 
-def _row_chunks(num_rows: int, decoder: CausalLM, chunk_bytes: int = CHUNK_BYTES) -> list[slice]:
-    size = max(1, chunk_bytes // (4 * decoder.head().weight.shape[0]))
+def row_chunks(num_rows: int, decoder: CausalLM, chunk_bytes: int = 0, *, reads_logits: bool = False) -> list[slice]:
+    """Rows that go through the head together. reads_logits: whether an objective makes copies of the logits."""
+    weight_VD = decoder.head().weight
+    if not chunk_bytes:
+        plain = COMPILED_CHUNK_BYTES if runs(weight_VD) and not reads_logits else CHUNK_BYTES
+        chunk_bytes = GPU_CHUNK_BYTES if weight_VD.device.type == "cuda" else plain
+    size = max(1, chunk_bytes // (4 * weight_VD.shape[0]))
     return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from whit.training.signals import log_prob
+from whit.kernels import build
+from whit.kernels.log_prob import log_prob
 
 
 def plain(logits_TV: Tensor, labels_T: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -50,4 +51,35 @@ def test_bfloat16_logits_are_scored_in_float32():
     lp_T, entropy_T = log_prob(logits_TV, labels_T)
     expected_T, _ = plain(logits_TV.float(), labels_T, 1.0)
     assert lp_T.dtype == entropy_T.dtype == torch.float32
-    assert torch.equal(lp_T, expected_T)
+    assert torch.allclose(lp_T, expected_T, rtol=1e-6)
+
+
+@pytest.mark.skipif(build.library() is None, reason=f"not compiled: {build.why_not()}")
+@pytest.mark.parametrize("size", [1, 7, 33, 5000])
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_the_compiled_form_is_the_definition(size, temperature, monkeypatch):
+    generator = torch.Generator().manual_seed(size)
+    logits_TV = (6 * torch.randn(9, size, generator=generator)).bfloat16().requires_grad_()
+    labels_T = torch.randint(0, size, (9,), generator=generator)
+    grad_lp_T, grad_entropy_T = torch.randn(2, 9, generator=generator)
+    found = {}
+    for form in ("compiled", "defined"):
+        if form == "defined":
+            monkeypatch.setattr("whit.kernels.log_prob.runs", lambda *_: False)
+        lp_T, entropy_T = log_prob(logits_TV, labels_T, temperature)
+        total = (grad_lp_T * lp_T + grad_entropy_T * entropy_T).sum()
+        found[form] = lp_T.detach(), entropy_T.detach(), *torch.autograd.grad(total, logits_TV)
+    (lp_T, entropy_T, grad_TV), expected = found["compiled"], found["defined"]
+    assert torch.allclose(lp_T, expected[0], rtol=1e-5, atol=1e-5)
+    assert torch.allclose(entropy_T, expected[1], rtol=1e-5, atol=1e-5)
+    assert torch.allclose(grad_TV.float(), expected[2].float(), rtol=0.01, atol=1e-5)
+
+
+@pytest.mark.skipif(build.library() is None, reason=f"not compiled: {build.why_not()}")
+def test_words_that_cannot_be_said_have_no_part_and_a_logit_that_is_no_number_is_seen():
+    logits_TV = torch.tensor([[0.0, float("-inf"), 0.0], [0.0, float("nan"), 0.0]]).bfloat16().requires_grad_()
+    lp_T, entropy_T = log_prob(logits_TV, torch.tensor([0, 0]))
+    assert lp_T[0].item() == pytest.approx(-0.693147) and entropy_T[0].item() == pytest.approx(0.693147)
+    assert lp_T[1].isnan() and entropy_T[1].isnan()
+    (grad_TV,) = torch.autograd.grad(lp_T[0], logits_TV)
+    assert grad_TV[0].tolist() == pytest.approx([0.5, 0.0, -0.5], abs=1e-30)
