@@ -188,6 +188,23 @@ def test_a_group_shares_its_prompt_and_what_is_charged_is_what_was_computed():
     assert engine.flops(PROMPTS, groups)[1] == decoder.tokens
 
 
+@pytest.mark.parametrize("max_rows", [1, 5, 64])
+def test_what_all_prompts_begin_with_is_computed_once(max_rows):
+    (first,) = tiny_documents((20, 0), seed=8)
+    prompts = [[*first.ids, *ids] for ids in PROMPTS] + [list(first.ids)]
+    decoder = Counting(DECODER.config).double()
+    decoder.load_state_dict(DECODER.state_dict())
+    engine = Engine(decoder, STOPS, max_rows=max_rows)
+    groups = engine.generate(prompts, sampling(temperature=0.0), num_samples=2)
+    for prompt, group in zip(prompts, groups, strict=True):
+        assert_equal(group[1], written(DECODER, prompt, sampling(temperature=0.0)))
+    fed = sum(len(c.ids) - 1 for group in groups for c in group)
+    charged = engine.flops(prompts, groups)[1]
+    assert charged == 19 + sum(len(p) - 19 for p in prompts) + fed  # the last prompt keeps one token of its own
+    if max_rows == 64:
+        assert charged == decoder.tokens
+
+
 def test_every_new_token_is_announced_once():
     told: list[int] = []
     groups = Engine(DECODER, STOPS, max_rows=3).generate(PROMPTS, sampling(), num_samples=2, notify=told.append)

@@ -1,6 +1,7 @@
 """Batched sampling from the weights that are being trained: no copy of them, no server, no transfer.
 
-A prompt that several completions share is computed once and its keys and values are copied. Completions leave their slot
+A prompt that several completions share is computed once and its keys and values are copied, and so is what all prompts
+begin with, such as the examples of a few-shot prompt. Completions leave their slot
 when they end; the last one moves into the gap, and waiting prompts are admitted when enough slots are free.
 """
 
@@ -21,6 +22,7 @@ from whit.models.causal import CausalLM
 from whit.models.prepack import prepacked
 
 MAX_CACHE_BYTES = 2 << 30
+MIN_SHARED = 16  # tokens that all prompts begin with; fewer are not worth a look
 REFILL_FRAC = 0.25  # free share of the slots at which waiting prompts are admitted: a prefill pays when it is not tiny
 
 
@@ -78,6 +80,7 @@ class Engine:
         assert sampling.max_new_tokens > 0, "0 stands for the recipe's limit: see Sampling.within"
         assert self.decode or not sampling.stop, "stop strings need `decode`"
         self._check(prompts)
+        shared = _shared(prompts)
         names = [str(i) for i in range(len(prompts))] if keys is None else keys
         sequences = [
             [_Sequence(p, s, np.uint64(key64(seed, "sample", names[p], s)), len(prompt)) for s in range(num_samples)]
@@ -95,7 +98,7 @@ class Engine:
             while waiting or active:
                 if waiting and (not active or rows - len(active) >= max(1, rows * REFILL_FRAC)):
                     batch = [waiting.popleft() for _ in range(min(len(waiting), rows - len(active)))]
-                    self._admit(batch, prompts, cache, len(active), sampling)
+                    self._admit(batch, prompts, shared, cache, len(active), sampling)
                     active += batch
                     num_new = len(batch)
                 else:
@@ -107,9 +110,13 @@ class Engine:
         return [[self._completion(sequence) for sequence in group] for group in sequences]
 
     def flops(self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[Completion]]) -> tuple[float, int]:
-        """Operations and tokens that were spent: a prompt once, then one forward pass a token."""
-        tokens = scored = 0
-        pairs = 0.0
+        """Operations and tokens that were spent: a prompt once, then one forward pass a token.
+
+        What all prompts begin with counts once.
+        """
+        again = max(0, len(prompts) - 1) * _shared(prompts)
+        tokens, scored = -again, 0
+        pairs = -again * (_shared(prompts) + 1) / 2
         for prompt, group in zip(prompts, completions, strict=True):
             tokens += len(prompt)
             scored += 1  # the samples of a prompt draw their first token from one row
@@ -142,24 +149,33 @@ class Engine:
         self,
         batch: list[_Sequence],
         prompts: Sequence[Sequence[int]],
+        shared: int,
         cache: Cache,
         first_slot: int,
         sampling: Sampling,
     ) -> None:
-        """Compute each different prompt once, copy its keys and values to its slots, sample the first tokens."""
+        """Compute each different prompt once, copy its keys and values to its slots, sample the first tokens.
+
+        shared: how many tokens all prompts begin with; the first prompt holds them for the others.
+        """
         slots: dict[int, list[int]] = {}
         for offset, sequence in enumerate(batch):
             slots.setdefault(sequence.prompt, []).append(first_slot + offset)
         members = list(slots)
-        lengths = [len(prompts[p]) for p in members]
+        skipped = [0] + [shared] * (len(members) - 1)
+        lengths = [len(prompts[p]) - skip for p, skip in zip(members, skipped, strict=True)]
         record: list[tuple[torch.Tensor, torch.Tensor]] = []
-        tokens_L = torch.tensor([t for p in members for t in prompts[p]], device=self.device)
-        positions_L = torch.cat([torch.arange(n) for n in lengths]).to(self.device)
-        hidden_LD = self.decoder(tokens_L, positions_L, Packed(lengths, self.device, record))
+        own = [prompts[p][skip:] for p, skip in zip(members, skipped, strict=True)]
+        tokens_L = torch.tensor([token for ids in own for token in ids], device=self.device)
+        positions_L = torch.cat([torch.arange(skip, skip + n) for skip, n in zip(skipped, lengths, strict=True)])
+        attention = Packed(lengths, self.device, record, [(0, skip) for skip in skipped])
+        hidden_LD = self.decoder(tokens_L, positions_L.to(self.device), attention)
         ends = torch.tensor(lengths).cumsum(0)
+        places = [torch.tensor(slots[prompt], device=self.device) for prompt in members]
         for layer, (k_LhD, v_LhD) in enumerate(record):
-            for prompt, start, end in zip(members, ends - torch.tensor(lengths), ends, strict=True):
-                cache.fill(torch.tensor(slots[prompt], device=self.device), layer, k_LhD[start:end], v_LhD[start:end])
+            for slots_B, start, end, skip in zip(places, ends - torch.tensor(lengths), ends, skipped, strict=True):
+                cache.fill(slots_B, layer, k_LhD[:skip], v_LhD[:skip])
+                cache.fill(slots_B, layer, k_LhD[start:end], v_LhD[start:end], offset=skip)
         logits_PV = self.decoder.logits(hidden_LD[(ends - 1).to(self.device)])
         index = {prompt: i for i, prompt in enumerate(members)}
         self._choose(batch, logits_PV[[index[sequence.prompt] for sequence in batch]], sampling)
@@ -209,3 +225,13 @@ class Engine:
         return Completion(
             tuple(sequence.ids), tuple(sequence.logprobs), "stop" if sequence.finish == "stop" else "length"
         )
+
+
+def _shared(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all of several prompts begin with; 0 for a few. Each keeps one of its own, which predicts."""
+    if len(prompts) < 2:
+        return 0
+    first, last = min(map(list, prompts)), max(map(list, prompts))  # in order; what these two share, all do
+    equal = next((i for i, (a, b) in enumerate(zip(first, last)) if a != b), len(first))
+    length = min(equal, min(len(p) for p in prompts) - 1)
+    return length if length >= MIN_SHARED else 0

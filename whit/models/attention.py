@@ -105,10 +105,10 @@ class Cache:
         self.values = [like.new_zeros(shape) for _ in range(num_layers)]
         self.length = length
 
-    def fill(self, slots: Tensor, layer: int, k_LhD: Tensor, v_LhD: Tensor) -> None:
-        """Put one prompt's keys and values at the start of several slots: the prefix that a group shares."""
+    def fill(self, slots: Tensor, layer: int, k_LhD: Tensor, v_LhD: Tensor, *, offset: int = 0) -> None:
+        """Put one prompt's keys and values into several slots from `offset` on: the prefix that a group shares."""
         for cache, new_LhD in ((self.keys[layer], k_LhD), (self.values[layer], v_LhD)):
-            cache[slots, :, : new_LhD.shape[0]] = new_LhD.transpose(0, 1).to(cache.dtype)
+            cache[slots, :, offset : offset + new_LhD.shape[0]] = new_LhD.transpose(0, 1).to(cache.dtype)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of one slot over another."""
