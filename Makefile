@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help demo test fast lint types golden golden-update profile docs bench clean
+.PHONY: help demo test fast lint types golden golden-update profile docs peers bench clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -51,9 +51,22 @@ golden-update: $(STAMP)
 profile: $(STAMP)
 	$(BIN)/python bench/hotspots.py
 
-## make bench    speed and memory, as ratios against a peer in one run
+## make peers    an environment of its own for what `make bench` compares with: TRL, lm-evaluation-harness, llama.cpp
+peers: .peers/.installed
+
+.peers/.installed: constraints.txt
+	test -x .peers/bin/python || $(PYTHON) -m venv .peers
+	.peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "setuptools>=77" wheel
+	.peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all]"
+	.peers/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt trl "lm-eval[hf]"
+	.peers/bin/python -m pip install --quiet --disable-pip-version-check --no-binary llama-cpp-python llama-cpp-python
+	touch $@
+
+## make bench    speed and memory, as ratios against peers in one run; needs a quiet machine, and `make peers` first
 bench: $(STAMP)
-	$(BIN)/python bench/decode.py
+	WHIT_PEERS=$${WHIT_PEERS:-$$(test -x .peers/bin/python && echo .peers/bin/python)} $(BIN)/python bench/all.py
+	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/growth.py
 
 ## make docs     the catalogue of parts as docs/parts.md
 docs: $(STAMP)

@@ -13,6 +13,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,17 +27,21 @@ FEWEST = 5  # rounds of a figure that is kept
 
 def compare(
     name: str, sides: Mapping[str, Side], *, figure: str, guard: Sequence[str] = (), peers: Sequence[str] = (),
-    options: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+    options: Callable[[argparse.ArgumentParser], None] = lambda parser: None, variant: str = "",
+    aims: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:  # fmt: skip
     """Run the bench `name` as the command line says.
 
     figure: what the ratio is of, the first side over the others; more is better. guard: figures of quality, which have to
-    agree and are printed. peers: packages whose versions are printed.
+    agree and are printed. peers: packages whose versions are printed. variant: an option whose value makes another bench.
+    aims: by peer, the least ratio that is wanted, and the most memory, as a share of the peer's (0: none is set).
     """
     parser = argparse.ArgumentParser(description=name)
     parser.add_argument("--side", choices=sorted(sides))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--sides", nargs="*", choices=list(sides), default=list(sides), help="those to run")
+    parser.add_argument("--json", type=Path, help="where to put the figures as well")
     options(parser)
     arguments = parser.parse_args()
     if arguments.side:
@@ -46,11 +51,17 @@ def compare(
         figures = sides[arguments.side](arguments)
         print(json.dumps({"peak_bytes": peak_bytes(), **figures}))  # a side whose guard needs memory says its own
         return
-    rounds = [{side: _run(side, arguments.threads) for side in sides} for _ in range(arguments.rounds)]
-    told = _summary(name, sides, rounds, figure, guard, peers)
-    print(told["table"])
+    chosen = [side for side in sides if side in arguments.sides]
+    rounds = [{side: _run(side, arguments.threads) for side in chosen} for _ in range(arguments.rounds)]
     usual = vars(parser.parse_args([]))
-    changed = sorted(key for key, value in vars(arguments).items() if value != usual[key] and key != "rounds")
+    if variant:
+        name = f"{name}-{vars(arguments)[variant]}"
+    told = _summary(name, chosen, rounds, figure, guard, peers, aims or {})
+    print(told["table"])
+    if arguments.json:
+        arguments.json.write_text(json.dumps({key: value for key, value in told.items() if key != "table"}, indent=1))
+    free = {"rounds", "sides", "json", variant}
+    changed = sorted(key for key, value in vars(arguments).items() if key not in free and value != usual[key])
     if changed or arguments.rounds < FEWEST:
         reason = f"other settings: {', '.join(changed)}" if changed else f"fewer than {FEWEST} rounds"
         print(f"  not held against the record of this machine ({reason})")
@@ -62,6 +73,32 @@ def peak_bytes() -> int:
     """The most memory that this process held."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def product_rate(size: int = 4096, times: int = 3) -> float:
+    """Operations a second of a bfloat16 product of square matrices: what this processor reaches at its best."""
+    import torch
+
+    a, b = torch.randn(2, size, size).bfloat16().unbind()
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / min(seconds)
+
+
+def read_rate(size: int = 1 << 30, times: int = 3) -> float:
+    """Bytes a second that this process reads from memory."""
+    import torch
+
+    block = torch.ones(size // 8, dtype=torch.int64)
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        block.sum()
+        seconds.append(time.perf_counter() - started)
+    return size / min(seconds)
 
 
 def machine() -> dict[str, Any]:
@@ -101,10 +138,10 @@ def _run(side: str, threads: int) -> Figures:
 
 
 def _summary(
-    name: str, sides: Mapping[str, Side], rounds: Sequence[Mapping[str, Figures]], figure: str, guard: Sequence[str],
-    peers: Sequence[str],
+    name: str, sides: Sequence[str], rounds: Sequence[Mapping[str, Figures]], figure: str, guard: Sequence[str],
+    peers: Sequence[str], aims: Mapping[str, tuple[float, float]],
 ) -> Figures:  # fmt: skip
-    first = next(iter(sides))
+    first = sides[0]
     lines = [f"{name}, {len(rounds)} rounds in turn, medians [least, most]"]
     medians: dict[str, dict[str, float]] = {}
     for side in sides:
@@ -115,20 +152,27 @@ def _summary(
             medians[side][key] = statistics.median(values)
             shown.append(f"{key} {medians[side][key]:,.4g} [{min(values):,.4g}, {max(values):,.4g}]")
         lines += [f"  {side:<14} {shown[0]}", *(f"{'':<17}{text}" for text in shown[1:])]
-    for side in list(sides)[1:]:
+    outcomes: list[Figures] = []
+    for side in sides[1:]:
         ratios = [round_[first][figure] / round_[side][figure] for round_ in rounds]
         memory = medians[first]["peak_bytes"] / medians[side]["peak_bytes"]
         lines.append(
             f"  {first} / {side}: {figure} {statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}], "
             f"peak memory {memory:.2f}"
         )
+        least, most = aims.get(side, (0.0, 0.0))
+        outcomes.append({
+            "peer": side, "figure": figure, "ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios),
+            "memory": memory, "least": least, "most": most,
+            "is_met": statistics.median(ratios) >= least and (not most or memory <= most),
+        })  # fmt: skip
         for key in guard:
             lines.append(f"  guard: {key} {medians[first][key]:.4f} against {medians[side][key]:.4f}")
     versions = {package: _version(package) for package in ("torch", "transformers", *peers)}
     lines.append("  " + ", ".join(f"{package} {number}" for package, number in versions.items()))
     lines.append("  " + ", ".join(f"{key}: {value}" for key, value in machine().items()))
-    return {"table": "\n".join(lines), "medians": medians, "rounds": list(rounds), "versions": versions,
-            "machine": machine(), "command": " ".join(["python", *sys.argv])}  # fmt: skip
+    return {"name": name, "table": "\n".join(lines), "outcomes": outcomes, "medians": medians, "rounds": list(rounds),
+            "versions": versions, "machine": machine(), "command": " ".join(["python", *sys.argv])}  # fmt: skip
 
 
 def _version(package: str) -> str:

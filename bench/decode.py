@@ -1,15 +1,23 @@
-"""Sampling, tokens a second, against `transformers.generate`: the same prompts, as many new tokens, bfloat16.
+"""Sampling, tokens a second, against `transformers.generate` and llama.cpp: the same prompts, as many new tokens.
 
     python bench/decode.py [--model smollm2-135m] [--rows 32] [--prompt 64] [--tokens 64] [--rounds 5] [--threads 2]
 
-Nothing stops early on either side. The guard is the mean log-probability of our tokens by transformers, less the engine's
-own: what the engine says of its tokens is what the model says.
+Weights of 16 bits everywhere: bfloat16, and a GGUF file in float16 that `whit export` writes. Nothing stops early on any
+side. llama.cpp only decodes, and takes the most likely token. `floor_share` is the least time in which the weights and the
+cache can be read, or the operations done, over the time taken. The guard is the mean log-probability of our tokens by
+transformers, less the engine's own: what the engine says of its tokens is what the model says.
 """
 
 import argparse
+import tempfile
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from _rounds import Figures, compare, peak_bytes
+from _rounds import Figures, compare, peak_bytes, product_rate, read_rate
+
+if TYPE_CHECKING:
+    from whit.core.flops import Shape
 
 WARM_TOKENS = 4
 
@@ -33,6 +41,7 @@ def whit(arguments: argparse.Namespace) -> Figures:
     by_peer = mean_logprob(path, [(prompt, list(c.ids)) for prompt, c in zip(prompts, said, strict=False)])
     return {
         "tokens_per_second": arguments.rows * arguments.tokens / seconds,
+        "floor_share": floor_seconds(policy.decoder.config.shape, arguments) / seconds,
         "logprob_gap": own - by_peer,
         "peak_bytes": peak,
     }
@@ -57,7 +66,66 @@ def transformers(arguments: argparse.Namespace) -> Figures:
     started = time.perf_counter()
     write(arguments.tokens)
     rate = arguments.rows * arguments.tokens / (time.perf_counter() - started)
-    return {"tokens_per_second": rate, "logprob_gap": 0.0}
+    return {"tokens_per_second": rate, "floor_share": 0.0, "logprob_gap": 0.0}
+
+
+def llama_cpp(arguments: argparse.Namespace) -> Figures:
+    import llama_cpp as peer
+    import numpy as np
+
+    from whit.core.types import Artifact
+    from whit.export.gguf import gguf
+    from whit.models.load import resolve_model
+
+    rows, length = arguments.rows, arguments.prompt
+    with tempfile.TemporaryDirectory() as folder:
+        gguf(Artifact(resolve_model(arguments.model), "bench"), Path(folder, "model.gguf"))
+        model = peer.llama_model_load_from_file(
+            str(Path(folder, "model.gguf")).encode(), peer.llama_model_default_params()
+        )
+    settings = peer.llama_context_default_params()
+    settings.n_ctx = rows * (length + arguments.tokens + WARM_TOKENS + 8)
+    settings.n_batch = settings.n_ubatch = max(512, rows)
+    settings.n_seq_max, settings.n_threads, settings.n_threads_batch = rows, arguments.threads, arguments.threads
+    context = peer.llama_init_from_model(model, settings)
+    size = peer.llama_vocab_n_tokens(peer.llama_model_get_vocab(model))
+    batch = peer.llama_batch_init(settings.n_batch, 0, 1)
+
+    def fed(tokens: list[tuple[int, int, int, bool]]) -> None:
+        """Tokens as (id, position, row, whether its logits are wanted)."""
+        batch.n_tokens = len(tokens)
+        for i, (token, position, row, wanted) in enumerate(tokens):
+            batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = token, position, 1, wanted
+            batch.seq_id[i][0] = row
+        assert peer.llama_decode(context, batch) == 0
+
+    def best(place: int) -> int:
+        return int(np.ctypeslib.as_array(peer.llama_get_logits_ith(context, place), (size,)).argmax())
+
+    def write(position: int, last: list[int], count: int) -> list[int]:
+        for step in range(count):
+            fed([(last[row], position + step, row, True) for row in range(rows)])
+            last = [best(row) for row in range(rows)]
+        return last
+
+    last = []
+    for row, prompt in enumerate(prompts_of(arguments, size)):
+        fed([(token, place, row, place == length - 1) for place, token in enumerate(prompt)])
+        last.append(best(length - 1))
+    last = write(length, last, WARM_TOKENS)
+    started = time.perf_counter()
+    write(length + WARM_TOKENS, last, arguments.tokens)
+    rate = rows * arguments.tokens / (time.perf_counter() - started)
+    return {"tokens_per_second": rate, "floor_share": 0.0, "logprob_gap": 0.0}
+
+
+def floor_seconds(shape: "Shape", arguments: argparse.Namespace) -> float:
+    """Of all new tokens: reading weights and cache once a step, or the operations, whichever takes longer."""
+    weights = 2 * shape.parameters
+    cached = 4 * shape.num_layers * shape.num_kv_heads * shape.head_size * arguments.rows
+    read = weights + cached * (arguments.prompt + arguments.tokens / 2)
+    operations = 2 * (shape.body_parameters + shape.head_parameters) * arguments.rows
+    return arguments.tokens * max(read / read_rate(), operations / product_rate())
 
 
 def prompts_of(arguments: argparse.Namespace, vocab_size: int) -> list[list[int]]:
@@ -94,5 +162,6 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    compare("decode", {"whit": whit, "transformers": transformers}, figure="tokens_per_second",
-            guard=("logprob_gap",), options=options)  # fmt: skip
+    compare("decode", {"whit": whit, "transformers": transformers, "llama_cpp": llama_cpp}, figure="tokens_per_second",
+            guard=("logprob_gap",), options=options, variant="rows", peers=("llama_cpp_python",),
+            aims={"transformers": (5.0, 0.0), "llama_cpp": (0.8, 0.0)})  # fmt: skip

@@ -122,4 +122,4 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 if __name__ == "__main__":
     compare("grpo", {"whit": whit, "trl": trl}, figure="tokens_per_second", guard=("reward",), peers=("trl",),
-            options=options)  # fmt: skip
+            options=options, aims={"trl": (4.0, 0.5)})  # fmt: skip
