@@ -71,7 +71,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         found = ctypes.CDLL(str(_built(compiler)))
     except subprocess.CalledProcessError as e:
         return None, f"{compiler} could not build {SOURCE.name}: {e.stderr.strip().splitlines()[-1:]}"
-    except (OSError, subprocess.TimeoutExpired) as e:
+    except (OSError, RuntimeError, subprocess.TimeoutExpired) as e:  # RuntimeError: there is no home directory
         return None, str(e)
     for name, types in SIGNATURES.items():
         function = getattr(found, name)
