@@ -296,3 +296,10 @@ def test_no_network_for_a_name_on_the_hub(run, monkeypatch):
     assert said.code == 1
     assert "'nobody/no-such-model' is neither a directory nor a nickname here" in said.error
     assert "Without network, copy the model's directory to this machine and give its path." in said.error
+
+
+def test_options_beside_a_plan_are_not_ignored(whit, tmp_path):
+    (tmp_path / "study.toml").write_text('name = "x"')
+    said = whit("study", str(tmp_path / "study.toml"), "--hours", "1", "--seeds", "5")
+    assert said.code == 2
+    assert "--hours, --seeds would say it again. Edit the file." in said.error

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from whit.study.run import Outcome
     from whit.study.study import Study
 
+NUM_SEEDS = 3
+
 
 def study(
     file: Annotated[Path | None, typer.Argument(help="An edited study.toml to run, instead of the options.")] = None,
@@ -25,7 +27,9 @@ def study(
     ] = None,
     price: Annotated[float | None, typer.Option(min=0.0, help="Of an hour of this machine, for --money.")] = None,
     teacher: Annotated[str | None, typer.Option(help="A model to distil from, or a file of its texts.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Training seeds of every pipeline; 5 or more for figures.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Training seeds of every pipeline; 5 or more for figures.")
+    ] = NUM_SEEDS,
     columns: Annotated[str | None, typer.Option(help="prompt=question,answer=label for a file.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Where completions are cut off.")] = None,
     template: Annotated[str | None, typer.Option(help='"plain" for models without a chat template.')] = None,
@@ -41,6 +45,13 @@ def study(
 
     device = resolve_device(device)
     if file is not None:
+        given = {"--model": model, "--task": task, "--hours": hours, "--flops": flops, "--money": money, "--price": price,
+                 "--teacher": teacher, "--columns": columns, "--max-new-tokens": max_new_tokens, "--template": template,
+                 "--seeds": None if seeds == NUM_SEEDS else seeds}  # fmt: skip
+        if beside := [option for option, value in given.items() if value is not None]:
+            raise UsageError(
+                f"{file} says what the study is, and {', '.join(beside)} would say it again. Edit the file."
+            )
         chosen = Study.read(file)
         directory = (
             file.parent

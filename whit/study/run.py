@@ -150,7 +150,9 @@ def export_best(directory: Path, target: Path) -> Path:
         "about": f"The best seed of the pipeline `{board['best']}` of a whit study on `{_name(study.task)}`.",
         "start model": Path(study.model).name,
         "accuracy of the pipeline (mean over seeds)": Interval(**best["accuracy"]).percent(),
-        "gain over the start model": Interval(**gain).percent() if gain else "not known: one seed",
+        "gain over the start model": Interval(**gain).percent().replace("%", "points")
+        if gain
+        else "not known: one seed",
         "chosen by": f"the study's verdict; of its seeds, the best on {board['chosen_on']}{biased}",
         "items": f"{board['num_items']} x {board['num_samples']} samples",
     }
