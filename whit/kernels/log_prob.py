@@ -48,6 +48,9 @@ class _Compiled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits_TV: Tensor, labels_T: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         labels_T = labels_T.contiguous()
+        assert (
+            not len(labels_T) or 0 <= int(labels_T.min()) <= int(labels_T.max()) < logits_TV.shape[1]
+        )  # C++ does not look
         lp_T, entropy_T, normaliser_T = torch.empty(3, len(logits_TV)).unbind()
         native().log_prob(
             logits_TV.data_ptr(), labels_T.data_ptr(), lp_T.data_ptr(), entropy_T.data_ptr(), normaliser_T.data_ptr(),

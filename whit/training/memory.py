@@ -3,7 +3,6 @@
 What the backward pass keeps of a token is counted, not estimated: autograd hands over every tensor that it saves.
 """
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,8 +59,8 @@ class Memory:
 def plan_memory(decoder: CausalLM, optimizer: Optimizer, max_tokens: int = 0) -> Memory:
     """The length of micro-batches for this model on its device.
 
-    max_tokens: asked for; 0 leaves it to the plan. A process that has a share of a CPU's cores takes that share of its
-    memory. Raises BudgetError when the weights and the optimizer alone do not fit.
+    max_tokens: asked for; 0 leaves it to the plan. How many runs share the memory is settled before (study/resources.py).
+    Raises BudgetError when the weights and the optimizer alone do not fit.
     """
     device = next(decoder.parameters()).device
     states = STATE_BYTES * sum(p.numel() for p in optimizer.parameters)
@@ -111,8 +110,7 @@ def _limits(device: torch.device) -> tuple[float, float]:
     """Bytes that may be used in all, and those held now."""
     if device.type == "cuda":
         return USABLE_FRAC * torch.cuda.get_device_properties(device).total_memory, torch.cuda.memory_allocated(device)
-    share = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))
-    return USABLE_FRAC * share * total_bytes(), held_bytes()
+    return USABLE_FRAC * total_bytes(), held_bytes()
 
 
 def _round(tokens: float) -> int:
