@@ -143,13 +143,8 @@ def _normed(x: Tensor, weight_D: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 def _gated(gate_LD: Tensor, up_LD: Tensor) -> Tensor:
     out_LD = torch.empty(gate_LD.shape, dtype=gate_LD.dtype)
     native().silu_mul(
-        gate_LD.data_ptr(),
-        up_LD.data_ptr(),
-        out_LD.data_ptr(),
-        *gate_LD.shape,
-        gate_LD.stride(0),
-        torch.get_num_threads(),
-    )
+        gate_LD.data_ptr(), up_LD.data_ptr(), out_LD.data_ptr(), *gate_LD.shape, gate_LD.stride(0), torch.get_num_threads(),
+    )  # fmt: skip
     return out_LD
 
 
