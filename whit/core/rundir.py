@@ -236,7 +236,8 @@ def _imports(module: str) -> tuple[str, tuple[str, ...]]:
         if spec is None or not spec.origin or not spec.origin.endswith(".py"):
             return "", ()
         source = Path(spec.origin).read_text()
-        beside = "".join(path.read_text() for path in sorted(Path(spec.origin).parent.glob("*.cpp")))
+        files = sorted(Path(spec.origin).parent.iterdir())
+        beside = "".join(path.read_text() for path in files if path.suffix in (".cpp", ".h"))
     found: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("whit"):

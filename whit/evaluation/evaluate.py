@@ -22,7 +22,7 @@ from whit.generation.sampler import Sampling
 from whit.models.load import Policy
 from whit.stats.intervals import clustered_mean
 from whit.stats.passk import majority_at_k, pass_at_k
-from whit.verifiers._judge import judge
+from whit.verifiers._workers import Verdicts
 
 PROFILE = Sampling(temperature=0.6, top_p=0.95)
 """The frozen decoding profile: sampling as the reference study evaluates (arXiv:2506.13404)."""
@@ -124,14 +124,15 @@ def evaluate(
     for sampling, count, greedy in rounds:
         sampling = sampling.model_copy(update={"max_new_tokens": max_new_tokens})
         started = time.perf_counter()
-        groups = engine.generate(prompts, sampling, num_samples=count, seed=seed, keys=keys, notify=notify)
+        verdicts = Verdicts(examples, renderer.decode)
+        groups = engine.generate(
+            prompts, sampling, num_samples=count, seed=seed, keys=keys, notify=notify, finished=verdicts.finished
+        )
         if ledger is not None:
             flops, tokens = engine.flops(prompts, groups)
             ledger.charge("evaluate", flops=flops, tokens=tokens, seconds=time.perf_counter() - started)
-        for example, group in zip(examples, groups, strict=True):
-            for sample, completion in enumerate(group):
-                text = renderer.decode(completion.ids)
-                verdict = judge(text, example)
+        for example, group, judged in zip(examples, groups, verdicts.groups(), strict=True):
+            for sample, (completion, (text, verdict)) in enumerate(zip(group, judged, strict=True)):
                 records.append({
                     "id": example.id, "group": example.group, "sample": sample, "greedy": greedy, "prompt": example.prompt,
                     "gold": example.gold, "completion": text, "answer": verdict.answer, "correct": verdict.correct,

@@ -7,6 +7,7 @@ when they end; the last one moves into the gap, and waiting prompts are admitted
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +21,7 @@ from whit.generation.sampler import Sampling, choose, uniforms
 from whit.models.attention import Cache, Cached, Packed
 from whit.models.causal import CausalLM
 from whit.models.prepack import prepacked
+from whit.models.step import Step, compiled_step
 
 MAX_CACHE_BYTES = 2 << 30
 MIN_SHARED = 16  # tokens that all prompts begin with; fewer are not worth a look
@@ -69,12 +71,14 @@ class Engine:
         seed: int = 0,
         keys: Sequence[str] | None = None,
         notify: Callable[[int], None] | None = None,
+        finished: Callable[[int, int, Completion], None] | None = None,
     ) -> list[list[Completion]]:
         """`num_samples` completions of each prompt, in the order of the prompts.
 
         keys: names of the prompts for the random streams (default: their index); the same (seed, key, sample) gives
             the same random numbers in any batch.
         notify: told the number of new tokens as they come.
+        finished: told of every completion as it ends: the prompt's index, the sample's, and itself.
         Raises TemplateError for an empty prompt, or one as long as the model's context.
         """
         assert sampling.max_new_tokens > 0, "0 stands for the recipe's limit: see Sampling.within"
@@ -94,7 +98,8 @@ class Engine:
         rows = self._rows(longest, len(waiting))
         cache = self._cache(rows, longest)
         active: list[_Sequence] = []
-        with prepacked(self.decoder, rows):
+        step = compiled_step(self.decoder, cache, rows)
+        with nullcontext() if step else prepacked(self.decoder, rows):
             while waiting or active:
                 if waiting and (not active or rows - len(active) >= max(1, rows * REFILL_FRAC)):
                     batch = [waiting.popleft() for _ in range(min(len(waiting), rows - len(active)))]
@@ -102,9 +107,12 @@ class Engine:
                     active += batch
                     num_new = len(batch)
                 else:
-                    self._advance(active, cache, sampling)
+                    self._advance(active, cache, step, sampling)
                     num_new = len(active)
-                active = self._retire(active, cache, sampling, limit)
+                ended, active = self._retire(active, cache, sampling, limit)
+                if finished:
+                    for sequence in ended:
+                        finished(sequence.prompt, sequence.sample, self._completion(sequence))
                 if notify:
                     notify(num_new)
         return [[self._completion(sequence) for sequence in group] for group in sequences]
@@ -180,15 +188,18 @@ class Engine:
         index = {prompt: i for i, prompt in enumerate(members)}
         self._choose(batch, logits_PV[[index[sequence.prompt] for sequence in batch]], sampling)
 
-    def _advance(self, active: list[_Sequence], cache: Cache, sampling: Sampling) -> None:
+    def _advance(self, active: list[_Sequence], cache: Cache, step: Step | None, sampling: Sampling) -> None:
         """One token more for every active sequence: slot i belongs to active[i]."""
         tokens_B = torch.tensor([s.ids[-1] for s in active], device=self.device)
         positions_B = torch.tensor([s.length for s in active], device=self.device)
-        attention = Cached(cache, positions_B, max(s.length for s in active) + 1)
-        hidden_BD = self.decoder(tokens_B, positions_B, attention)
+        if step:
+            logits_BV = step(tokens_B, positions_B)
+        else:
+            attention = Cached(cache, positions_B, max(s.length for s in active) + 1)
+            logits_BV = self.decoder.logits(self.decoder(tokens_B, positions_B, attention))
         for sequence in active:
             sequence.length += 1
-        self._choose(active, self.decoder.logits(hidden_BD), sampling)
+        self._choose(active, logits_BV, sampling)
 
     def _choose(self, sequences: list[_Sequence], logits_BV: torch.Tensor, sampling: Sampling) -> None:
         keys_B = np.array([s.key for s in sequences], dtype=np.uint64)
@@ -201,7 +212,10 @@ class Engine:
             if stop:
                 sequence.finish = "stop"
 
-    def _retire(self, active: list[_Sequence], cache: Cache, sampling: Sampling, limit: int) -> list[_Sequence]:
+    def _retire(
+        self, active: list[_Sequence], cache: Cache, sampling: Sampling, limit: int
+    ) -> tuple[list[_Sequence], list[_Sequence]]:
+        """Those that have ended, and those that go on, in their slots."""
         for sequence in active:
             if sequence.finish:
                 continue
@@ -209,6 +223,7 @@ class Engine:
                 sequence.finish = "stop"
             elif len(sequence.ids) >= sampling.max_new_tokens or sequence.length + 1 >= limit:
                 sequence.finish = "length"
+        ended = [sequence for sequence in active if sequence.finish]
         slot = 0
         while slot < len(active):
             if not active[slot].finish:
@@ -219,7 +234,7 @@ class Engine:
                 cache.move(last, slot, active[last].length)
             active[slot] = active[last]
             active.pop()
-        return active
+        return ended, active
 
     def _completion(self, sequence: _Sequence) -> Completion:
         return Completion(

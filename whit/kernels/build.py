@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SOURCE = Path(__file__).with_name("cpu.cpp")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("cpu.cpp", "decode.cpp", "cpu.h"))
 CACHE = Path("~/.cache/whit/kernels")
 # Sums may be reordered, so that they use vectors; infinities and what is not a number keep their meaning.
 FLAGS = (
@@ -31,6 +31,8 @@ SIGNATURES = {
     "rotate": [POINTER] * 4 + [COUNT] * 4 + [REAL, THREADS],
     "log_prob": [POINTER] * 5 + [COUNT] * 2 + [REAL, THREADS],
     "log_prob_backward": [POINTER] * 7 + [COUNT] * 2 + [REAL, THREADS],
+    "pack": [POINTER] * 2 + [COUNT] * 2 + [THREADS],
+    "decode": [POINTER] * 5 + [COUNT] * 2 + [THREADS],
     "attend": [POINTER] * 7 + [COUNT] * 7 + [REAL, THREADS],
 }
 
@@ -70,7 +72,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     try:
         found = ctypes.CDLL(str(_built(compiler)))
     except subprocess.CalledProcessError as e:
-        return None, f"{compiler} could not build {SOURCE.name}: {e.stderr.strip().splitlines()[-1:]}"
+        return None, f"{compiler} could not build the operators: {e.stderr.strip().splitlines()[-1:]}"
     except (OSError, RuntimeError, subprocess.TimeoutExpired) as e:  # RuntimeError: there is no home directory
         return None, str(e)
     for name, types in SIGNATURES.items():
@@ -82,12 +84,14 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
 def _built(compiler: str) -> Path:
     """The shared library of this source, these flags, this compiler and this processor."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
-    key = hashlib.sha256("\0".join([SOURCE.read_text(), *FLAGS, version, _processor()]).encode()).hexdigest()[:16]
-    target = CACHE.expanduser() / f"{SOURCE.stem}-{key}.so"
+    key = hashlib.sha256(
+        "\0".join([*(source.read_text() for source in SOURCES), *FLAGS, version, _processor()]).encode()
+    ).hexdigest()[:16]
+    target = CACHE.expanduser() / f"cpu-{key}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_suffix(f".{os.getpid()}.part")
-        command = [compiler, *FLAGS, str(SOURCE), "-o", str(beside)]
+        command = [compiler, *FLAGS, *(str(source) for source in SOURCES if source.suffix == ".cpp"), "-o", str(beside)]
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
         beside.rename(target)  # whole or not at all, whoever else builds it now
     return target

@@ -3,70 +3,16 @@
 // PyTorch takes a pass, an allocation and a dispatch for every multiplication and for every conversion to float and back.
 // The definitions are in whit/kernels/ops.py; numbers are rounded to bfloat16 in the same places as there.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <vector>
-
-constexpr int MAX_SIZE = 512;  // of a head
-constexpr float LEAST = -87.0f;  // the exponential of less is not a normal float
-using bf16 = uint16_t;
-using Row = const bf16 *__restrict;
-using Out = bf16 *__restrict;
-
-static inline float wide(bf16 x) {
-    const uint32_t bits = uint32_t(x) << 16;
-    float y;
-    memcpy(&y, &bits, 4);
-    return y;
-}
-
-static inline bf16 narrow(float x) {  // to the nearest, ties to even; what is not a number stays none
-    uint32_t bits;
-    memcpy(&bits, &x, 4);
-    const uint32_t nearest = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-    return (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : bf16(nearest);
-}
-
-static inline float rounded(float x) { return wide(narrow(x)); }
-
-static inline float exponential(float x) {  // 2^n times a polynomial (Cephes' expf); relative error 2e-7
-    x = std::min(std::max(x, LEAST), 88.0f);
-    const float n = std::nearbyint(x * 1.44269504f);
-    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    const int32_t bits = (int32_t(n) + 127) << 23;
-    float scale;
-    memcpy(&scale, &bits, 4);
-    return p * scale;
-}
-
-static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+#include "cpu.h"
 
 #define EACH_ROW _Pragma("omp parallel for num_threads(threads) if (threads > 1)") for (int64_t i = 0; i < rows; i++)
-#define EACH(index, count) _Pragma("omp simd") for (int64_t index = 0; index < (count); index++)
 
 extern "C" {
 
 // x, y [rows, width]; scale [rows]: 1 / root mean square, for the backward pass.
 void rms_norm(const bf16 *x, const bf16 *weight, bf16 *y, float *scale, int64_t rows, int64_t width, float eps,
               int threads) {
-    EACH_ROW {
-        Row in = x + i * width, w = weight;
-        Out out = y + i * width;
-        float sum = 0;
-        for (int64_t j = 0; j < width; j++) sum += wide(in[j]) * wide(in[j]);
-        const float s = 1.0f / std::sqrt(sum / width + eps);
-        scale[i] = s;
-        EACH(j, width) out[j] = narrow(wide(w[j]) * rounded(wide(in[j]) * s));
-    }
+    EACH_ROW scale[i] = norm_row(x + i * width, weight, y + i * width, width, eps);
 }
 
 // weight_grad [threads, width]: a sum for each thread.
@@ -96,7 +42,7 @@ void silu_mul(const bf16 *gate, const bf16 *up, bf16 *out, int64_t rows, int64_t
     EACH_ROW {
         Row a = gate + i * stride, b = up + i * stride;
         Out y = out + i * width;
-        EACH(j, width) y[j] = narrow(rounded(wide(a[j]) * sigmoid(wide(a[j]))) * wide(b[j]));
+        EACH(j, width) y[j] = narrow(gated(wide(a[j]), wide(b[j])));
     }
 }
 
@@ -116,18 +62,9 @@ void silu_mul_backward(const bf16 *grad, const bf16 *gate, const bf16 *up, bf16 
 // x [rows, heads, size] with `stride` numbers from row to row; sign -1 turns back.
 void rotate(const bf16 *x, const bf16 *cosine, const bf16 *sine, bf16 *y, int64_t rows, int64_t heads, int64_t size,
             int64_t stride, float sign, int threads) {
-    const int64_t half = size / 2;
-    EACH_ROW {
-        Row c = cosine + i * size, s = sine + i * size;
-        for (int64_t head = 0; head < heads; head++) {
-            Row a = x + i * stride + head * size, b = a + half;
-            Out low = y + (i * heads + head) * size, high = low + half;
-            EACH(j, half) {
-                low[j] = narrow(rounded(wide(a[j]) * wide(c[j])) - rounded(sign * wide(b[j]) * wide(s[j])));
-                high[j] = narrow(rounded(wide(b[j]) * wide(c[j + half])) + rounded(sign * wide(a[j]) * wide(s[j + half])));
-            }
-        }
-    }
+    EACH_ROW for (int64_t head = 0; head < heads; head++)
+        rotate_head(x + i * stride + head * size, cosine + i * size, sine + i * size, y + (i * heads + head) * size,
+                    size / 2, sign);
 }
 }
 
@@ -169,38 +106,6 @@ extern "C" void log_prob_backward(const bf16 *logits, const int64_t *labels, con
         const float logp = std::max(wide(x[labels[i]]) * inverse_temperature - n, LEAST);
         out[labels[i]] = narrow(inverse_temperature * (a - exponential(logp) * (a + b * (logp + h))));
     }
-}
-
-// Softmax attention of the `group` queries that share a key head over keys and values [., size] from `first` to `last`.
-// SIZE is `size` where the compiler may know it: sums then stay in registers. score [group, length] is scratch.
-template <int SIZE>
-static void one_head(Row q, Row keys, Row values, Out out, float *__restrict score, int64_t group, int64_t first,
-                     int64_t last, int64_t length, int64_t any_size, float scale) {
-    constexpr int64_t BLOCK = 64;  // keys that stay in the nearest cache while the queries pass over them
-    const int64_t size = SIZE ? SIZE : any_size;
-    for (int64_t start = first; start <= last; start += BLOCK)
-        for (int64_t g = 0; g < group; g++)
-            for (int64_t t = start; t <= std::min(last, start + BLOCK - 1); t++) {
-                float dot = 0;
-                for (int64_t j = 0; j < size; j++) dot += wide(q[g * size + j]) * wide(keys[t * size + j]);
-                score[g * length + t] = dot * scale;
-            }
-    for (int64_t g = 0; g < group; g++) {
-        float *__restrict s = score + g * length, most = -INFINITY, total = 0;
-        for (int64_t t = first; t <= last; t++) most = std::max(most, s[t]);
-        for (int64_t t = first; t <= last; t++) s[t] = exponential(s[t] - most), total += s[t];
-        for (int64_t t = first; t <= last; t++) s[t] /= total;
-    }
-    std::vector<float> sums(group * size);
-    for (int64_t start = first; start <= last; start += BLOCK)
-        for (int64_t g = 0; g < group; g++) {
-            float sum[SIZE ? SIZE : MAX_SIZE];
-            for (int64_t j = 0; j < size; j++) sum[j] = sums[g * size + j];
-            for (int64_t t = start; t <= std::min(last, start + BLOCK - 1); t++)
-                for (int64_t j = 0; j < size; j++) sum[j] += score[g * length + t] * wide(values[t * size + j]);
-            for (int64_t j = 0; j < size; j++) sums[g * size + j] = sum[j];
-        }
-    for (int64_t j = 0; j < group * size; j++) out[j] = narrow(sums[j]);
 }
 
 // One new token of each row. Its key and value go to `positions` in the caches [., kv_heads, length, size], and its

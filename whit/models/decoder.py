@@ -71,7 +71,7 @@ class _Backbone(nn.Module):
         x_LD = self.embed_tokens(tokens_L)
         if self.config.is_gemma:  # the scale is rounded to the weights' dtype, as published
             x_LD = x_LD * torch.tensor(self.config.shape.width**0.5, dtype=x_LD.dtype, device=x_LD.device)
-        ropes = {rope: _angles(rope, positions_L, self.config.shape.head_size, x_LD.dtype) for rope in self._ropes()}
+        ropes = {rope: angles(rope, positions_L, self.config.shape.head_size, x_LD.dtype) for rope in self._ropes()}
         for layer, window in zip(self.layers, self.config.windows, strict=True):
             rope = ropes[self.config.local_rope if window else self.config.rope]
             if recompute:
@@ -177,8 +177,8 @@ class _Norm(nn.Module):
         return (y * (1.0 + self.weight.float())).to(x.dtype)
 
 
-def _angles(rope: Rope, positions_L: Tensor, head_size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [L, head_size], computed in float32 like the published models."""
+def angles(rope: Rope, positions_L: Tensor, head_size: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [L, head_size] of rotary positions, computed in float32 like the published models."""
     exponent = torch.arange(0, head_size, 2, device=positions_L.device).float() / head_size
     frequency = 1.0 / (rope.theta**exponent)
     if rope.kind == "linear":

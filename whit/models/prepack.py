@@ -51,6 +51,12 @@ def has_bfloat16_products() -> bool:
     return bool(check and check())
 
 
+def has_amx() -> bool:
+    """Whether this processor multiplies tiles of bfloat16 numbers (AMX)."""
+    check = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(check and check())
+
+
 def _helps(model: CausalLM) -> bool:
     weight = model.head().weight
     is_plain = weight.device.type == "cpu" and weight.dtype == torch.bfloat16

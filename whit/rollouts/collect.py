@@ -7,7 +7,7 @@ from whit.core.types import Ask, Completion, Example, Group, Rollout, Segment, V
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
-from whit.verifiers._judge import judge
+from whit.verifiers._workers import Verdicts
 
 Reward = Callable[[Verdict, str], float]
 
@@ -29,16 +29,19 @@ def collect(
     Token ids are kept as they were sampled: text serves the verifier only, and is never encoded again.
     """
     prompts = [renderer.prompt(list(ask(example))) for example in examples]
+    verdicts = Verdicts(examples, renderer.decode)
     with ledger.timed("sample"):
         completions = engine.generate(
-            prompts, sampling, num_samples=num_samples, seed=seed, keys=[example.id for example in examples]
-        )
+            prompts, sampling, num_samples=num_samples, seed=seed, keys=[example.id for example in examples],
+            finished=verdicts.finished,
+        )  # fmt: skip
     flops, tokens = engine.flops(prompts, completions)
     ledger.charge("sample", flops=flops, tokens=tokens)
-    return [
-        Group(example, tuple(_rollout(prompt, completion, example, renderer, reward) for completion in group))
-        for example, prompt, group in zip(examples, prompts, completions, strict=True)
+    rollouts = [
+        [_rollout(prompt, completion, *said, reward) for completion, said in zip(group, judged, strict=True)]
+        for prompt, group, judged in zip(prompts, completions, verdicts.groups(), strict=True)
     ]
+    return [Group(example, tuple(own)) for example, own in zip(examples, rollouts, strict=True)]
 
 
 def figures(groups: Sequence[Group]) -> dict[str, float]:
@@ -57,10 +60,6 @@ def figures(groups: Sequence[Group]) -> dict[str, float]:
     }
 
 
-def _rollout(
-    prompt: list[int], completion: Completion, example: Example, renderer: Renderer, reward: Reward
-) -> Rollout:
-    text = renderer.decode(completion.ids)
-    verdict = judge(text, example)
+def _rollout(prompt: list[int], completion: Completion, text: str, verdict: Verdict, reward: Reward) -> Rollout:
     segments = (Segment(tuple(prompt), "prompt"), Segment(completion.ids, "policy", completion.logprobs))
     return Rollout(segments, text, completion.finish, verdict, reward(verdict, text))

@@ -1,6 +1,6 @@
 """An engine that samples nothing: it replays completions that were written down."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from whit.core.types import Completion
@@ -18,9 +18,15 @@ class Replay:
     def generate(
         self, prompts: Sequence[Sequence[int]], sampling: Any, *, num_samples: int = 1, seed: int = 0,
         keys: Sequence[str] | None = None, notify: Any = None,
+        finished: Callable[[int, int, Completion], None] | None = None,
     ) -> list[list[Completion]]:  # fmt: skip
         names = [str(i) for i in range(len(prompts))] if keys is None else keys
-        return [[self._completion(ids) for ids in self.completions[name][:num_samples]] for name in names]
+        groups = [[self._completion(ids) for ids in self.completions[name][:num_samples]] for name in names]
+        if finished:
+            for prompt, group in enumerate(groups):
+                for sample, completion in enumerate(group):
+                    finished(prompt, sample, completion)
+        return groups
 
     def flops(self, prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[Completion]]) -> tuple[float, int]:
         tokens = sum(len(completion.ids) for group in completions for completion in group)

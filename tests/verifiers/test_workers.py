@@ -1,0 +1,100 @@
+"""Verdicts in worker processes are those that `judge` gives here, and a worker's end is a verdict too."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from whit.core.types import Completion, Example
+from whit.verifiers import _workers
+from whit.verifiers._judge import judge
+from whit.verifiers._workers import Pool, Verdicts, _line, judge_later
+
+EXAMPLE = Example("1", "2 + 5?", "7", metadata={"level": [1, 2]})
+SOURCE = """
+import os, time
+
+def by_pid(completion, example):
+    print("not a verdict")
+    return float(os.getpid() == int(completion))
+
+def slow(completion, example):
+    time.sleep(0.02)
+    return float(os.getpid() == int(completion))
+
+def ends(completion, example):
+    os._exit(3)
+
+def hangs(completion, example):
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def named(tmp_path: Path):
+    file = tmp_path / "rewards.py"
+    file.write_text(SOURCE)
+    return lambda name: Example("1", "q", "g", verifier=f"{file}:{name}")
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return Pool(2)
+
+
+@pytest.mark.parametrize("text", ["#### 7", "so it is 7", "8", "", "a lone surrogate \ud800 7"])
+def test_a_worker_says_what_judge_says(pool, text):
+    assert pool.submit(_line(text, EXAMPLE)).result() == judge(text, EXAMPLE)
+
+
+def test_a_choice_is_judged_among_its_labels(pool):
+    example = Example("1", "q", "B", verifier="choice", choices=("A", "B"), answer_format="boxed")
+    assert pool.submit(_line("\\boxed{B}", example)).result() == judge("\\boxed{B}", example)
+
+
+def test_a_users_function_runs_in_another_process_and_may_print(pool, named):
+    here = str(os.getpid())
+    assert pool.submit(_line(here, named("by_pid"))).result().reward == 0.0
+    assert judge(here, named("by_pid")).reward == 1.0
+
+
+def test_a_verifier_that_ends_its_process_is_a_crash_and_the_next_verdict_comes(named):
+    pool = Pool(1)
+    ended = pool.submit(_line("7", named("ends"))).result()
+    assert (ended.status, ended.correct) == ("crash", False) and "status 3" in ended.reason
+    assert pool.submit(_line("#### 7", EXAMPLE)).result().correct
+
+
+def test_a_verifier_that_hangs_is_a_timeout_and_the_next_verdict_comes(named):
+    pool = Pool(1, max_seconds=1.0)
+    pool.submit(_line("#### 7", EXAMPLE)).result()
+    assert pool.submit(_line("7", named("hangs"))).result().status == "timeout"
+    pool.max_seconds = 60.0
+    assert pool.submit(_line("#### 7", EXAMPLE)).result().correct
+
+
+def test_an_example_that_json_would_change_is_judged_here():
+    assert _line("7", Example("1", "q", "7", metadata={"a": (1, 2)})) == ""
+    assert _line("7", Example("1", "q", "7", metadata={"a": object()})) == ""
+
+
+def test_a_quick_verifier_answers_at_once(monkeypatch):
+    monkeypatch.setattr(_workers, "_seconds", {})
+    monkeypatch.setattr(_workers, "_pool", lambda: pytest.fail("a worker was asked"))
+    for _ in range(10):
+        assert judge_later("#### 7", EXAMPLE).done()
+
+
+def test_a_slow_verifier_moves_to_the_workers(monkeypatch, named):
+    monkeypatch.setattr(_workers, "_seconds", {})
+    here, example = str(os.getpid()), named("slow")
+    assert [judge_later(here, example).result().reward for _ in range(6)] == [1.0] * 4 + [0.0] * 2
+
+
+def test_verdicts_come_back_in_the_order_of_examples_and_samples_however_they_ended():
+    examples = [EXAMPLE, Example("2", "q", "8")]
+    verdicts = Verdicts(examples, lambda ids: f"#### {ids[0]}")
+    for prompt, sample, answer in ((1, 1, 7), (0, 1, 6), (1, 0, 8), (0, 0, 7)):
+        verdicts.finished(prompt, sample, Completion((answer,), (0.0,), "stop"))
+    found = [[(text, verdict.correct) for text, verdict in group] for group in verdicts.groups()]
+    assert found == [[("#### 7", True), ("#### 6", False)], [("#### 8", True), ("#### 7", False)]]

@@ -1,0 +1,149 @@
+"""Verdicts in processes of their own while the model goes on writing: a slow verifier costs no time of the device.
+
+A quick verifier answers where it is called, which is sooner than asking another process. Examples and verdicts travel as
+lines of JSON, so nothing is pickled, and a verifier that crashes or hangs takes no run with it.
+"""
+
+import json
+import os
+import queue
+import select
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict
+from functools import cache
+from time import perf_counter
+from typing import Any
+
+from whit.core.types import Completion, Example, Verdict
+from whit.verifiers._judge import judge
+
+SLOW_SECONDS = 0.005  # of the quickest of the last verdicts; asking a worker costs a tenth of a millisecond
+TIMED = 4  # verdicts that have to be that slow: the first one may import something
+MAX_SECONDS = 60.0  # of one verdict in a worker
+
+_seconds: dict[str, deque[float]] = {}  # of each verifier's last verdicts here
+
+
+def judge_later(text: str, example: Example) -> Future[Verdict]:
+    """The verdict on one completion, now or when a worker has it.
+
+    The same as `judge` gives, except that a worker's verifier that takes longer than MAX_SECONDS has the status "timeout",
+    and one that ends its process the status "crash".
+    """
+    seconds = _seconds.setdefault(example.verifier, deque(maxlen=TIMED))
+    if len(seconds) == TIMED and min(seconds) > SLOW_SECONDS and (line := _line(text, example)):
+        return _pool().submit(line)
+    started = perf_counter()
+    verdict: Future[Verdict] = Future()
+    verdict.set_result(judge(text, example))
+    seconds.append(perf_counter() - started)
+    return verdict
+
+
+class Verdicts:
+    """What is said of completions as they end: hand `finished` to the engine, and take `groups` when it is done.
+
+    decode: token ids to text.
+    """
+
+    def __init__(self, examples: Sequence[Example], decode: Callable[[Sequence[int]], str]):
+        self.examples, self.decode = examples, decode
+        self._texts: dict[tuple[int, int], str] = {}
+        self._verdicts: dict[tuple[int, int], Future[Verdict]] = {}
+
+    def finished(self, prompt: int, sample: int, completion: Completion) -> None:
+        """Judge one completion of the example number `prompt`."""
+        text = self.decode(completion.ids)
+        self._texts[prompt, sample] = text
+        self._verdicts[prompt, sample] = judge_later(text, self.examples[prompt])
+
+    def groups(self) -> list[list[tuple[str, Verdict]]]:
+        """Text and verdict of every completion, by example and sample; waits for those that are not there yet."""
+        found: list[list[tuple[str, Verdict]]] = [[] for _ in self.examples]
+        for (prompt, sample), text in sorted(self._texts.items()):
+            found[prompt].append((text, self._verdicts[prompt, sample].result()))
+        return found
+
+
+def serve() -> None:
+    """A worker: a line with a completion and its example in, a line with the verdict out."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a verifier prints is no verdict
+    for line in sys.stdin:
+        text, fields = json.loads(line)
+        verdict = judge(text, Example(**{**fields, "choices": tuple(fields["choices"])}))
+        print(json.dumps(asdict(verdict), default=str), file=out, flush=True)
+
+
+class Pool:
+    """Worker processes that share one queue; each starts with its first verdict and ends with this process."""
+
+    def __init__(self, size: int, max_seconds: float = MAX_SECONDS):
+        self.max_seconds = max_seconds
+        self._waiting: queue.SimpleQueue[tuple[str, Future[Verdict]]] = queue.SimpleQueue()
+        for _ in range(size):
+            threading.Thread(target=self._attend, daemon=True).start()
+
+    def submit(self, line: str) -> Future[Verdict]:
+        """line: what `_line` makes of a completion and its example."""
+        verdict: Future[Verdict] = Future()
+        self._waiting.put((line, verdict))
+        return verdict
+
+    def _attend(self) -> None:
+        worker: subprocess.Popen[str] | None = None
+        while True:
+            line, verdict = self._waiting.get()
+            try:
+                worker = worker or _start()
+                answer = self._ask(worker, line)
+                if answer is None:
+                    worker.kill()
+                    worker.wait()
+                    reason = f"no verdict after {self.max_seconds:g} s"
+                    answer, worker = {"correct": False, "status": "timeout", "reason": reason}, None
+                elif not answer:
+                    reason = f"the verifier ended its process (status {worker.wait()})"
+                    answer, worker = {"correct": False, "status": "crash", "reason": reason}, None
+                verdict.set_result(Verdict(**answer))
+            except Exception as error:  # whoever waits must hear of it
+                verdict.set_exception(error)
+
+    def _ask(self, worker: subprocess.Popen[str], line: str) -> Mapping[str, Any] | None:
+        """The verdict's fields; none of them if the worker has ended, None if it takes too long."""
+        assert worker.stdin and worker.stdout
+        try:
+            print(line, file=worker.stdin, flush=True)
+        except BrokenPipeError:
+            return {}
+        if not select.select([worker.stdout], [], [], self.max_seconds)[0]:
+            return None
+        return json.loads(worker.stdout.readline() or "{}")  # type: ignore[no-any-return]
+
+
+@cache
+def _pool() -> Pool:
+    return Pool(max(1, (os.cpu_count() or 2) - 1))
+
+
+def _start() -> subprocess.Popen[str]:
+    code = "from whit.verifiers._workers import serve; serve()"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def _line(text: str, example: Example) -> str:
+    """What a worker reads; empty for an example that JSON would change."""
+    fields = asdict(example)
+    try:
+        line = json.dumps([text, fields])
+    except (TypeError, ValueError):
+        return ""
+    return line if json.loads(line)[1]["metadata"] == fields["metadata"] else ""
