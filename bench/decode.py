@@ -3,9 +3,11 @@
     python bench/decode.py [--model smollm2-135m] [--rows 32] [--prompt 64] [--tokens 64] [--rounds 5] [--threads 2]
 
 Weights of 16 bits everywhere: bfloat16, and a GGUF file in float16 that `whit export` writes. Nothing stops early on any
-side. llama.cpp only decodes, and takes the most likely token. `floor_share` is the least time in which the weights and the
-cache can be read, or the operations done, over the time taken. The guard is the mean log-probability of our tokens by
-transformers, less the engine's own: what the engine says of its tokens is what the model says.
+side. `tokens_per_second` is new tokens over the whole call, prompts included; `decode_per_second` leaves out the time to the
+first token. transformers is compared by the first, llama.cpp, which takes the most likely token, by the second.
+`floor_share` is the least time in which the weights and the cache can be read, or the operations done, over the time taken
+to decode; `byte_share` is the same of the reading alone. The guard is the mean log-probability of our tokens by transformers, less the
+engine's own: what the engine says of its tokens is what the model says.
 """
 
 import argparse
@@ -32,16 +34,18 @@ def whit(arguments: argparse.Namespace) -> Figures:
     engine = Engine(policy.decoder, frozenset(), max_rows=arguments.rows)
     prompts = prompts_of(arguments, policy.decoder.config.shape.vocab_size)
     engine.generate(prompts, Sampling(max_new_tokens=WARM_TOKENS))
-    started = time.perf_counter()
-    groups = engine.generate(prompts, Sampling(max_new_tokens=arguments.tokens))
-    seconds = time.perf_counter() - started
+    clock = Clock(arguments.rows)
+    groups = engine.generate(prompts, Sampling(max_new_tokens=arguments.tokens), notify=clock)
     peak = peak_bytes()
     said = [group[0] for group in groups[:4]]
     own = sum(sum(c.logprobs) for c in said) / sum(len(c.ids) for c in said)
     by_peer = mean_logprob(path, [(prompt, list(c.ids)) for prompt, c in zip(prompts, said, strict=False)])
+    reading, computing = floor_seconds(policy.decoder.config.shape, arguments)
+    decoding = arguments.rows / clock.decode_per_second
     return {
-        "tokens_per_second": arguments.rows * arguments.tokens / seconds,
-        "floor_share": floor_seconds(policy.decoder.config.shape, arguments) / seconds,
+        **clock.figures(),
+        "floor_share": max(reading, computing) / decoding,
+        "byte_share": reading / decoding,
         "logprob_gap": own - by_peer,
         "peak_bytes": peak,
     }
@@ -56,17 +60,21 @@ def transformers(arguments: argparse.Namespace) -> Figures:
     peer = AutoModelForCausalLM.from_pretrained(resolve_model(arguments.model), dtype=torch.bfloat16).eval()
     prompts = torch.tensor(prompts_of(arguments, peer.config.vocab_size))
 
-    def write(count: int) -> None:
+    def write(count: int) -> Clock:
+        clock = Clock(arguments.rows)
+
+        def passed(ids: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+            clock(arguments.rows)
+            return torch.zeros(len(ids), dtype=torch.bool)
+
         peer.generate(
             prompts, attention_mask=torch.ones_like(prompts), do_sample=True, top_k=0, top_p=1.0, temperature=1.0,
-            min_new_tokens=count, max_new_tokens=count, repetition_penalty=1.0, pad_token_id=0,
+            min_new_tokens=count, max_new_tokens=count, repetition_penalty=1.0, pad_token_id=0, stopping_criteria=[passed],
         )  # fmt: skip
+        return clock
 
     write(WARM_TOKENS)
-    started = time.perf_counter()
-    write(arguments.tokens)
-    rate = arguments.rows * arguments.tokens / (time.perf_counter() - started)
-    return {"tokens_per_second": rate, "floor_share": 0.0, "logprob_gap": 0.0}
+    return {**write(arguments.tokens).figures(), "floor_share": 0.0, "byte_share": 0.0, "logprob_gap": 0.0}
 
 
 def llama_cpp(arguments: argparse.Namespace) -> Figures:
@@ -116,16 +124,42 @@ def llama_cpp(arguments: argparse.Namespace) -> Figures:
     started = time.perf_counter()
     write(length + WARM_TOKENS, last, arguments.tokens)
     rate = rows * arguments.tokens / (time.perf_counter() - started)
-    return {"tokens_per_second": rate, "floor_share": 0.0, "logprob_gap": 0.0}
+    return {
+        "tokens_per_second": 0.0,
+        "decode_per_second": rate,
+        "floor_share": 0.0,
+        "byte_share": 0.0,
+        "logprob_gap": 0.0,
+    }
 
 
-def floor_seconds(shape: "Shape", arguments: argparse.Namespace) -> float:
-    """Of all new tokens: reading weights and cache once a step, or the operations, whichever takes longer."""
+class Clock:
+    """Told of new tokens as they come; the first of each row ends the time that prompts take."""
+
+    def __init__(self, rows: int):
+        self.rows, self.count, self.started, self.first, self.last = rows, 0, time.perf_counter(), 0.0, 0.0
+
+    def __call__(self, new: int) -> None:
+        self.count, self.last = self.count + new, time.perf_counter()
+        if self.count <= self.rows:
+            self.first = self.last
+
+    @property
+    def decode_per_second(self) -> float:
+        return (self.count - self.rows) / (self.last - self.first)
+
+    def figures(self) -> Figures:
+        whole = self.count / (self.last - self.started)
+        return {"tokens_per_second": whole, "decode_per_second": self.decode_per_second}
+
+
+def floor_seconds(shape: "Shape", arguments: argparse.Namespace) -> tuple[float, float]:
+    """Of one token more of every row: reading weights and cache once, and the operations."""
     weights = 2 * shape.parameters
     cached = 4 * shape.num_layers * shape.num_kv_heads * shape.head_size * arguments.rows
     read = weights + cached * (arguments.prompt + arguments.tokens / 2)
     operations = 2 * (shape.body_parameters + shape.head_parameters) * arguments.rows
-    return arguments.tokens * max(read / read_rate(), operations / product_rate())
+    return read / read_rate(), operations / product_rate()
 
 
 def prompts_of(arguments: argparse.Namespace, vocab_size: int) -> list[list[int]]:
@@ -158,10 +192,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--prompt", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=128)
 
 
 if __name__ == "__main__":
-    compare("decode", {"whit": whit, "transformers": transformers, "llama_cpp": llama_cpp}, figure="tokens_per_second",
+    compare("decode", {"whit": whit, "transformers": transformers, "llama_cpp": llama_cpp}, figure={"transformers": "tokens_per_second", "llama_cpp": "decode_per_second"},
             guard=("logprob_gap",), options=options, variant="rows", peers=("llama_cpp_python",),
             aims={"transformers": (5.0, 0.0), "llama_cpp": (0.8, 0.0)})  # fmt: skip

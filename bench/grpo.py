@@ -40,7 +40,8 @@ def whit(arguments: argparse.Namespace) -> Figures:
     stage = {"kind": "rl", "algorithm": algorithm, "prompts_per_step": arguments.prompts, "optim": {"lr": 1e-6}}
     with tempfile.TemporaryDirectory() as folder:
         task = Path(folder, "prompts.jsonl")
-        rows = [{"prompt": prompt, "split": split} for split in ("train", "dev", "test") for prompt in questions(split)]
+        rows = [{"prompt": e.prompt, "answer": e.gold, "split": split}
+                for split in ("train", "dev", "test") for e in questions(split)]  # fmt: skip
         task.write_text("".join(json.dumps(row) + "\n" for row in rows))
         recipe = Recipe.make({
             "name": "bench", "model": arguments.model, "dtype": "bfloat16", "stage": [stage],
@@ -80,7 +81,7 @@ def trl(arguments: argparse.Namespace) -> Figures:
     def rewards(completions: list[Any], **_: Any) -> list[float]:
         return [reward(completion[0]["content"]) for completion in completions]
 
-    rows = [{"prompt": [{"role": "user", "content": prompt}]} for prompt in questions("train")]
+    rows = [{"prompt": [{"role": "user", "content": example.prompt}]} for example in questions("train")]
     with tempfile.TemporaryDirectory() as folder:
         config = GRPOConfig(
             output_dir=folder, max_steps=arguments.steps + SKIPPED, num_generations=arguments.group,
@@ -104,11 +105,11 @@ def trl(arguments: argparse.Namespace) -> Figures:
     }  # fmt: skip
 
 
-def questions(split: str) -> list[str]:
+def questions(split: str) -> list[Any]:
     """Word problems of the embedded task."""
     from whit.tasks.word_problems import word_problems
 
-    return [example.prompt for example in word_problems(split, size=64)]
+    return list(word_problems(split, size=64))
 
 
 def options(parser: argparse.ArgumentParser) -> None:

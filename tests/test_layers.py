@@ -23,7 +23,7 @@ LAYERS = {
 # Packages that may import less from whit than their layer allows.
 ONLY = {
     "algorithms": {"core", "objectives"},
-    "generation": {"core", "models"},
+    "generation": {"core", "kernels", "models"},
     "recipes": {"core", "stages", "preflight", "analysis", "export"},
     "study": {"core", "stats", "recipes"},
     "report": {"core", "stats"},

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from whit.core.seeds import key64
+from whit.generation import sampler
 from whit.generation.sampler import GREEDY, Sampling, choose, uniforms
+from whit.kernels import build
 
 QUARTERS = torch.tensor([[0.50, 0.25, 0.15, 0.10]], dtype=torch.float64).log()
 GRID = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
@@ -145,3 +147,38 @@ def test_uniforms_are_uniform_and_not_correlated(along):
 def test_the_recipes_limit_stands_in_where_none_is_set():
     assert Sampling().within(12).max_new_tokens == 12
     assert Sampling(max_new_tokens=5).within(12).max_new_tokens == 5
+
+
+@pytest.mark.skipif(build.library() is None, reason=f"not compiled: {build.why_not()}")
+@pytest.mark.parametrize("size", [1, 7, 256, 700, 5000])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(), GREEDY, Sampling(temperature=0.6, top_p=0.95), Sampling(top_k=5), Sampling(top_k=40, top_p=0.5),
+        Sampling(temperature=3.0, top_p=0.999),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_compiled_form_chooses_what_the_definition_does(size, sampling, monkeypatch):
+    generator = torch.Generator().manual_seed(size)
+    logits_BV = (4 * torch.randn(400, size, generator=generator)).bfloat16()
+    uniform_B = torch.rand(400, generator=generator, dtype=torch.float64)
+    ids_B, logprobs_B = choose(logits_BV, uniform_B, sampling)
+    monkeypatch.setattr(sampler, "runs", lambda *_: False)
+    # In float64, so that words of equal logits are the only difference: the definition leaves their order open.
+    true_B, logprobs_of_true_B = choose(logits_BV.double(), uniform_B, sampling)
+    same_B = logits_BV.gather(1, ids_B[:, None]) == logits_BV.gather(1, true_B[:, None])
+    assert same_B.float().mean() > 0.98
+    torch.testing.assert_close(logprobs_B[same_B[:, 0]], logprobs_of_true_B[same_B[:, 0]].float(), atol=1e-5, rtol=1e-5)
+    if not sampling.top_k and sampling.top_p == 1:
+        assert (ids_B != true_B).sum() <= 2
+
+
+@pytest.mark.skipif(build.library() is None, reason=f"not compiled: {build.why_not()}")
+@pytest.mark.parametrize("sampling", [Sampling(), GREEDY, Sampling(top_p=0.9), Sampling(top_k=2)])
+def test_what_is_not_a_number_has_no_log_probability_and_what_cannot_be_said_is_not_said(sampling):
+    logits_BV = torch.tensor([[0.0, torch.nan, 1.0], [-torch.inf, 0.0, -torch.inf]]).bfloat16()
+    for uniform in (0.0, 0.5, 1 - 2**-53):
+        ids_B, logprobs_B = choose(logits_BV, torch.tensor([uniform, uniform], dtype=torch.float64), sampling)
+        assert logprobs_B[0].isnan() and 0 <= ids_B[0] < 3
+        assert ids_B[1] == 1 and logprobs_B[1].item() == pytest.approx(0.0, abs=1e-6)

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from whit.core.settings import Frozen
+from whit.kernels.build import native, runs
 
 
 class Sampling(Frozen):
@@ -62,12 +63,24 @@ def choose(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Te
     The log-probability is under softmax(logits / temperature) before top-p and top-k, in float32 at least; a greedy
     token's is under temperature 1.
     """
+    if runs(logits_BV) and logits_BV.is_contiguous():
+        return _compiled(logits_BV, uniform_B, sampling)
     rows = len(logits_BV)
     if logits_BV.device.type == "cpu":
         rows = max(1, CHUNK_NUMBERS // logits_BV.shape[-1])
     parts = zip(torch.split(logits_BV, rows), torch.split(uniform_B, rows), strict=True)
     ids, logprobs = zip(*(_choose(logits_RV, uniform_R, sampling) for logits_RV, uniform_R in parts), strict=True)
     return torch.cat(ids), torch.cat(logprobs)
+
+
+def _compiled(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
+    ids_B, logprobs_B = torch.empty(len(logits_BV), dtype=torch.long), torch.empty(len(logits_BV))
+    uniform_B = uniform_B.double().contiguous()
+    native().sample(
+        logits_BV.data_ptr(), uniform_B.data_ptr(), ids_B.data_ptr(), logprobs_B.data_ptr(), *logits_BV.shape,
+        0.0 if sampling.is_greedy else 1 / sampling.temperature, sampling.top_k, sampling.top_p, torch.get_num_threads(),
+    )  # fmt: skip
+    return ids_B, logprobs_B
 
 
 def _choose(logits_BV: Tensor, uniform_B: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:

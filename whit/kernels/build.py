@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("cpu.cpp", "decode.cpp", "cpu.h"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("cpu.cpp", "decode.cpp", "sample.cpp", "cpu.h"))
 CACHE = Path("~/.cache/whit/kernels")
 # Sums may be reordered, so that they use vectors; infinities and what is not a number keep their meaning.
 FLAGS = (
@@ -31,6 +31,7 @@ SIGNATURES = {
     "rotate": [POINTER] * 4 + [COUNT] * 4 + [REAL, THREADS],
     "log_prob": [POINTER] * 5 + [COUNT] * 2 + [REAL, THREADS],
     "log_prob_backward": [POINTER] * 7 + [COUNT] * 2 + [REAL, THREADS],
+    "sample": [POINTER] * 4 + [COUNT] * 2 + [REAL, COUNT, ctypes.c_double, THREADS],
     "pack": [POINTER] * 2 + [COUNT] * 2 + [THREADS],
     "decode": [POINTER] * 5 + [COUNT] * 2 + [THREADS],
     "attend": [POINTER] * 7 + [COUNT] * 7 + [REAL, THREADS],

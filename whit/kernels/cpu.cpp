@@ -68,9 +68,6 @@ void rotate(const bf16 *x, const bf16 *cosine, const bf16 *sine, bf16 *y, int64_
 }
 }
 
-// A bfloat16 and an integer of the same order, one from the other.
-static inline int16_t ordered(int16_t bits) { return bits ^ ((bits >> 15) & 0x7fff); }
-
 // Log-probability of each label and entropy of softmax(logits / temperature), logits [rows, size]; normaliser [rows] is
 // for the backward pass.
 extern "C" void log_prob(const bf16 *logits, const int64_t *labels, float *logprob, float *entropy, float *normaliser,

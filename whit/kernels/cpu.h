@@ -8,6 +8,10 @@
 #include <cstring>
 #include <vector>
 
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
 constexpr int MAX_SIZE = 512;  // of a head
 constexpr float LEAST = -87.0f;  // the exponential of less is not a normal float
 using bf16 = uint16_t;
@@ -29,6 +33,9 @@ static inline bf16 narrow(float x) {  // to the nearest, ties to even; what is n
 }
 
 static inline float rounded(float x) { return wide(narrow(x)); }
+
+// A bfloat16 and an integer of the same order, one from the other.
+static inline int16_t ordered(int16_t bits) { return bits ^ ((bits >> 15) & 0x7fff); }
 
 static inline float exponential(float x) {  // 2^n times a polynomial (Cephes' expf); relative error 2e-7
     x = std::min(std::max(x, LEAST), 88.0f);
@@ -60,6 +67,19 @@ static inline float norm_row(Row in, Row weight, Out out, int64_t width, float e
     return s;
 }
 
+static inline float dot(Row a, Row b, int64_t size) {
+    float sum = 0;
+    int64_t j = 0;
+#ifdef __AVX512BF16__
+    __m512 sums = _mm512_setzero_ps();
+    for (; j + 32 <= size; j += 32)
+        sums = _mm512_dpbf16_ps(sums, (__m512bh)_mm512_loadu_si512(a + j), (__m512bh)_mm512_loadu_si512(b + j));
+    sum = _mm512_reduce_add_ps(sums);
+#endif
+    for (; j < size; j++) sum += wide(a[j]) * wide(b[j]);
+    return sum;
+}
+
 static inline float gated(float gate, float up) { return rounded(gate * sigmoid(gate)) * up; }
 
 // Rotary positions of one head; sign -1 turns back. `in` and `out` may be the same.
@@ -80,11 +100,8 @@ static void one_head(Row q, Row keys, Row values, Out out, float *__restrict sco
     const int64_t size = SIZE ? SIZE : any_size;
     for (int64_t start = first; start <= last; start += BLOCK)
         for (int64_t g = 0; g < group; g++)
-            for (int64_t t = start; t <= std::min(last, start + BLOCK - 1); t++) {
-                float dot = 0;
-                for (int64_t j = 0; j < size; j++) dot += wide(q[g * size + j]) * wide(keys[t * size + j]);
-                score[g * length + t] = dot * scale;
-            }
+            for (int64_t t = start; t <= std::min(last, start + BLOCK - 1); t++)
+                score[g * length + t] = dot(q + g * size, keys + t * size, size) * scale;
     for (int64_t g = 0; g < group; g++) {
         float *__restrict s = score + g * length, most = -INFINITY, total = 0;
         for (int64_t t = first; t <= last; t++) most = std::max(most, s[t]);

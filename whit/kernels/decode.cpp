@@ -6,10 +6,6 @@
 
 #include <omp.h>
 
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
-
 constexpr int COLUMNS = 32, ROWS = 8;  // of a product that are computed together: their sums stay in registers
 
 struct Layer {
