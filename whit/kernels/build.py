@@ -15,7 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("cpu.cpp", "decode.cpp", "sample.cpp", "cpu.h"))
+SOURCES = tuple(
+    Path(__file__).with_name(name)
+    for name in ("cpu.cpp", "attention.cpp", "decode.cpp", "sample.cpp", "product.h", "cpu.h")
+)
 CACHE = Path("~/.cache/whit/kernels")
 # Sums may be reordered, so that they use vectors; infinities and what is not a number keep their meaning.
 FLAGS = (
@@ -31,6 +34,8 @@ SIGNATURES = {
     "rotate": [POINTER] * 4 + [COUNT] * 4 + [REAL, THREADS],
     "log_prob": [POINTER] * 5 + [COUNT] * 2 + [REAL, THREADS],
     "log_prob_backward": [POINTER] * 7 + [COUNT] * 2 + [REAL, THREADS],
+    "attention": [POINTER] * 6 + [COUNT] * 4 + [REAL, THREADS],
+    "attention_backward": [POINTER] * 11 + [COUNT] * 4 + [REAL, COUNT, THREADS],
     "sample": [POINTER] * 4 + [COUNT] * 2 + [REAL, COUNT, ctypes.c_double, THREADS],
     "pack": [POINTER] * 2 + [COUNT] * 2 + [THREADS],
     "decode": [POINTER] * 5 + [COUNT] * 2 + [THREADS],

@@ -2,11 +2,9 @@
 // woken between its operators. Weights lie in the order in which they are read: a processor fetches one stream from memory
 // more than twice as fast as four.
 
-#include "cpu.h"
-
 #include <omp.h>
 
-constexpr int COLUMNS = 32, ROWS = 8;  // of a product that are computed together: their sums stay in registers
+#include "product.h"
 
 struct Layer {
     const bf16 *norm, *q, *k, *v, *q_bias, *k_bias, *v_bias, *q_norm, *k_norm, *o, *mlp_norm, *gate, *up, *down;
@@ -19,71 +17,14 @@ struct Model {
     float eps, scale;
 };
 
-#define EACH_OF(index, count) _Pragma("GCC unroll 8") for (int index = 0; index < (count); index++)
-
-// sums [R, COLUMNS] of x [R, inputs] times one block of packed weights: for every two inputs, these two of each column.
-template <int R>
-static inline void tile(const bf16 *x, const bf16 *w, int64_t inputs, float sums[ROWS][COLUMNS]) {
-#ifdef __AVX512BF16__
-    __m512 low[R], high[R];
-    EACH_OF(i, R) low[i] = high[i] = _mm512_setzero_ps();
-    for (int64_t k = 0; k < inputs; k += 2, w += 2 * COLUMNS) {
-        const __m512bh a = (__m512bh)_mm512_loadu_si512(w), b = (__m512bh)_mm512_loadu_si512(w + COLUMNS);
-        EACH_OF(i, R) {
-            int32_t two;
-            memcpy(&two, x + i * inputs + k, 4);
-            const __m512bh both = (__m512bh)_mm512_set1_epi32(two);
-            low[i] = _mm512_dpbf16_ps(low[i], both, a);
-            high[i] = _mm512_dpbf16_ps(high[i], both, b);
-        }
-    }
-    EACH_OF(i, R) _mm512_storeu_ps(sums[i], low[i]), _mm512_storeu_ps(sums[i] + COLUMNS / 2, high[i]);
-#else
-    memset(sums, 0, R * sizeof(sums[0]));
-    for (int64_t k = 0; k < inputs; k += 2, w += 2 * COLUMNS)
-        for (int i = 0; i < R; i++) {
-            const float first = wide(x[i * inputs + k]), second = wide(x[i * inputs + k + 1]);
-            EACH(j, COLUMNS) sums[i][j] += first * wide(w[2 * j]) + second * wide(w[2 * j + 1]);
-        }
-#endif
-}
-
-// Calls write(row, first column, sums, count of them) for x [rows, inputs] times a part of packed weights.
-template <class Write>
-static inline void product(const bf16 *x, int64_t rows, int64_t inputs, const bf16 *packed, int64_t outputs, int part,
-                           int parts, Write write) {
-    const int64_t blocks = (outputs + COLUMNS - 1) / COLUMNS;
-    for (int64_t block = blocks * part / parts; block < blocks * (part + 1) / parts; block++) {
-        const bf16 *w = packed + block * COLUMNS * inputs;
-        const int64_t column = block * COLUMNS, columns = std::min<int64_t>(COLUMNS, outputs - column);
-        for (int64_t m = 0; m < rows; m += ROWS) {
-            const bf16 *in = x + m * inputs;
-            const int count = int(std::min<int64_t>(ROWS, rows - m));
-            float sums[ROWS][COLUMNS];
-            switch (count) {
-                case 1: tile<1>(in, w, inputs, sums); break;
-                case 2: tile<2>(in, w, inputs, sums); break;
-                case 3: tile<3>(in, w, inputs, sums); break;
-                case 4: tile<4>(in, w, inputs, sums); break;
-                case 5: tile<5>(in, w, inputs, sums); break;
-                case 6: tile<6>(in, w, inputs, sums); break;
-                case 7: tile<7>(in, w, inputs, sums); break;
-                default: tile<8>(in, w, inputs, sums);
-            }
-            for (int i = 0; i < count; i++) write(m + i, column, sums[i], columns);
-        }
-    }
-}
-
-// w [outputs, inputs] in the order in which `product` reads it; the columns of the last block are filled with zeros.
-// inputs is even.
+// w [outputs, inputs] in the order in which `product` reads it; the last block is filled with zeros. inputs is even.
 extern "C" void pack(const bf16 *w, bf16 *packed, int64_t outputs, int64_t inputs, int threads) {
     #pragma omp parallel for num_threads(threads) if (threads > 1)
     for (int64_t block = 0; block < (outputs + COLUMNS - 1) / COLUMNS; block++) {
-        bf16 *out = packed + block * COLUMNS * inputs;
-        for (int64_t k = 0; k < inputs; k += 2)
-            for (int64_t n = block * COLUMNS; n < (block + 1) * COLUMNS; n++, out += 2)
-                for (int half = 0; half < 2; half++) out[half] = n < outputs ? w[n * inputs + k + half] : 0;
+        pack_block(packed + block * COLUMNS * inputs, inputs, [=](int64_t column, int64_t k) -> bf16 {
+            const int64_t n = block * COLUMNS + column;
+            return n < outputs ? w[n * inputs + k] : 0;
+        });
     }
 }
 

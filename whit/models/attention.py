@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from whit.kernels.attention import attend_documents, can_attend_documents, document_table
 from whit.kernels.ops import attend, can_attend
 
 
@@ -42,6 +43,7 @@ class Packed:
         prefixes: Sequence[tuple[int, int]] = (),
     ):
         self.record = record
+        self.documents_N4 = document_table(lengths, prefixes)
         self.blocks: list[tuple[Tensor, int, int]] = []
         self.restore = torch.empty(0)
         if len(lengths) > 1:
@@ -51,6 +53,8 @@ class Packed:
         if self.record is not None:
             self.record.append((k_LhD, v_LhD))
         dtype = q_LHD.dtype
+        if not window and can_attend_documents(q_LHD, k_LhD, v_LhD):
+            return attend_documents(q_LHD, k_LhD, v_LhD, self.documents_N4, scale)
         if dtype == torch.bfloat16 and q_LHD.device.type == "cpu":
             # The CPU's fused backward pass takes five times as long in bf16 as in float32 (measured at head size 32).
             q_LHD, k_LhD, v_LhD = q_LHD.float(), k_LhD.float(), v_LhD.float()
