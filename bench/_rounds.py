@@ -26,13 +26,13 @@ FEWEST = 5  # rounds of a figure that is kept
 
 
 def compare(
-    name: str, sides: Mapping[str, Side], *, figure: str | Mapping[str, str], guard: Sequence[str] = (), peers: Sequence[str] = (),
+    name: str, sides: Mapping[str, Side], *, figure: str, guard: Sequence[str] = (), peers: Sequence[str] = (),
     options: Callable[[argparse.ArgumentParser], None] = lambda parser: None, variant: str = "",
     aims: Mapping[str, tuple[float, float]] | None = None,
 ) -> None:  # fmt: skip
     """Run the bench `name` as the command line says.
 
-    figure: what the ratio is of, the first side over the others, or one for each of them; more is better. guard: figures of quality, which have to
+    figure: what the ratio is of, the first side over the others; more is better. guard: figures of quality, which have to
     agree and are printed. peers: packages whose versions are printed. variant: an option whose value makes another bench.
     aims: by peer, the least ratio that is wanted, and the most memory, as a share of the peer's (0: none is set).
     """
@@ -56,8 +56,7 @@ def compare(
     usual = vars(parser.parse_args([]))
     if variant:
         name = f"{name}-{vars(arguments)[variant]}"
-    by_peer = {side: figure if isinstance(figure, str) else figure[side] for side in chosen[1:]}
-    told = _summary(name, chosen, rounds, by_peer, guard, peers, aims or {})
+    told = _summary(name, chosen, rounds, figure, guard, peers, aims or {})
     print(told["table"])
     if arguments.json:
         arguments.json.write_text(json.dumps({key: value for key, value in told.items() if key != "table"}, indent=1))
@@ -67,7 +66,7 @@ def compare(
         reason = f"other settings: {', '.join(changed)}" if changed else f"fewer than {FEWEST} rounds"
         print(f"  not held against the record of this machine ({reason})")
     else:
-        print(_against_record(name, told, next(iter(by_peer.values()))))
+        print(_against_record(name, told, figure))
 
 
 def peak_bytes() -> int:
@@ -144,7 +143,7 @@ def _run(side: str, threads: int) -> Figures:
 
 
 def _summary(
-    name: str, sides: Sequence[str], rounds: Sequence[Mapping[str, Figures]], figures: Mapping[str, str], guard: Sequence[str],
+    name: str, sides: Sequence[str], rounds: Sequence[Mapping[str, Figures]], figure: str, guard: Sequence[str],
     peers: Sequence[str], aims: Mapping[str, tuple[float, float]],
 ) -> Figures:  # fmt: skip
     first = sides[0]
@@ -159,7 +158,7 @@ def _summary(
             shown.append(f"{key} {medians[side][key]:,.4g} [{min(values):,.4g}, {max(values):,.4g}]")
         lines += [f"  {side:<14} {shown[0]}", *(f"{'':<17}{text}" for text in shown[1:])]
     outcomes: list[Figures] = []
-    for side, figure in figures.items():
+    for side in sides[1:]:
         ratios = [round_[first][figure] / round_[side][figure] for round_ in rounds]
         memory = medians[first]["peak_bytes"] / medians[side]["peak_bytes"]
         lines.append(

@@ -117,7 +117,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts", type=int, default=2)
     parser.add_argument("--group", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=4, help="of the peer")
+    parser.add_argument("--steps", type=int, default=3, help="of the peer")
     parser.add_argument("--flops", type=float, default=1.5e13, help="of our side: what its steps may spend")
 
 

@@ -69,7 +69,7 @@ def trl(arguments: argparse.Namespace) -> Figures:
 
     with tempfile.TemporaryDirectory() as folder:
         config = SFTConfig(
-            output_dir=folder, max_steps=arguments.steps, per_device_train_batch_size=arguments.batch,
+            output_dir=folder, max_steps=arguments.peer_steps, per_device_train_batch_size=arguments.batch,
             gradient_accumulation_steps=1, learning_rate=1e-5, packing=True, max_length=arguments.length, bf16=True,
             use_cpu=True, gradient_checkpointing=False, report_to=[], save_strategy="no", logging_steps=1000,
             include_num_input_tokens_seen="all", model_init_kwargs={"dtype": torch.bfloat16}, disable_tqdm=True,
@@ -135,7 +135,8 @@ def loss_of(model: Path, task: str) -> float:
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--task", default="gsm8k")
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=8, help="here")
+    parser.add_argument("--peer-steps", type=int, default=4, help="of the peer")
     parser.add_argument("--documents", type=int, default=16, help="of a step, here")
     parser.add_argument("--batch", type=int, default=4, help="rows of a step, for the peer")
     parser.add_argument("--length", type=int, default=1024, help="tokens of a row, for the peer")

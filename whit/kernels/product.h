@@ -16,12 +16,17 @@ static inline void pack_block(bf16 *out, int64_t inputs, Value value) {
 #define EACH_OF(index, count) _Pragma("GCC unroll 8") for (int index = 0; index < (count); index++)
 
 // sums [R, COLUMNS] of x [R, inputs], `stride` numbers from row to row, times one block of packed weights.
-template <int R>
+// FETCHES: the block behind it is brought nearer meanwhile.
+template <int R, bool FETCHES = false>
 static inline void tile(const bf16 *x, int64_t stride, const bf16 *w, int64_t inputs, float sums[ROWS][COLUMNS]) {
 #ifdef __AVX512BF16__
     __m512 low[R], high[R];
     EACH_OF(i, R) low[i] = high[i] = _mm512_setzero_ps();
     for (int64_t k = 0; k < inputs; k += 2, w += 2 * COLUMNS) {
+        if (FETCHES) {
+            const bf16 *behind = w + COLUMNS * inputs;
+            _mm_prefetch(behind, _MM_HINT_T1), _mm_prefetch(behind + COLUMNS, _MM_HINT_T1);
+        }
         const __m512bh a = (__m512bh)_mm512_loadu_si512(w), b = (__m512bh)_mm512_loadu_si512(w + COLUMNS);
         EACH_OF(i, R) {
             int32_t two;
@@ -68,7 +73,9 @@ static inline void product(const bf16 *x, int64_t rows, int64_t inputs, const bf
             const bf16 *in = x + m * inputs;
             const int count = int(std::min<int64_t>(ROWS, rows - m));
             float sums[ROWS][COLUMNS];
-            tile_of(count, in, inputs, w, inputs, sums);
+            // Of several passes over a block the first waits for memory: from the second on, the next block is fetched.
+            if (m && count == ROWS) tile<ROWS, true>(in, inputs, w, inputs, sums);
+            else tile_of(count, in, inputs, w, inputs, sums);
             for (int i = 0; i < count; i++) write(m + i, column, sums[i], columns);
         }
     }

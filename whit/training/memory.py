@@ -21,7 +21,7 @@ USABLE_FRAC = 0.85  # of the memory: the rest is the system's and lost between b
 BACKWARD = 1.3  # most memory of a step over what was kept for it: measured 1.2 to 1.3 (docs/LOG.md)
 MIN_TOKENS = 512  # fewer rows slow the matrix products
 # More tokens than these make no step faster. On a CPU a thousand are enough, and what they keep should stay small.
-CPU_TOKENS, CPU_BYTES = 4096, 1 << 30
+CPU_TOKENS, CPU_BYTES = 4096, 3 << 29
 GPU_TOKENS = 32_768
 HEAD_BYTES = 5 * (64 << 20)  # a chunk of logits and its copies: see `signals.CHUNK_BYTES`
 
