@@ -66,6 +66,7 @@ peers: .peers/.installed
 bench: $(STAMP)
 	WHIT_PEERS=$${WHIT_PEERS:-$$(test -x .peers/bin/python && echo .peers/bin/python)} $(BIN)/python bench/all.py
 	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/study.py
 	$(BIN)/python bench/growth.py
 
 ## make docs     the catalogue of parts as docs/parts.md

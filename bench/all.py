@@ -23,7 +23,8 @@ BENCHES: tuple[tuple[str, str, list[str], str], ...] = (
     ("decode-32", "decode.py", ["--rows", "32", "--sides", "whit", "transformers"], "transformers"),
     ("decode-16", "decode.py", ["--rows", "16", "--sides", "whit", "llama_cpp"], "llama_cpp"),
     ("decode-1", "decode.py", ["--rows", "1", "--sides", "whit", "llama_cpp"], "llama_cpp"),
-    ("evaluate", "evaluate.py", [], "lm_eval"),
+    ("evaluate-0", "evaluate.py", ["--shots", "0"], "lm_eval"),
+    ("evaluate-5", "evaluate.py", ["--shots", "5"], "lm_eval"),
     ("head", "head.py", [], "torch"),
 )
 

@@ -110,7 +110,7 @@ def _machine() -> list[tuple[str, str, str]]:
 
     from whit.core.memory import total_bytes
     from whit.kernels.build import why_not
-    from whit.models.prepack import has_bfloat16_products
+    from whit.models.prepack import bfloat16_pays
 
     rows = [
         ("python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}", ""),
@@ -125,8 +125,8 @@ def _machine() -> list[tuple[str, str, str]]:
         rows.append(("gpu", f"{properties.name}, {size(properties.total_memory)}", ""))
     else:
         rows.append(("gpu", "none: everything runs on the CPU", ""))
-    fast = has_bfloat16_products()
-    rows.append(("bfloat16", "in hardware" if fast else "not in hardware: float32 is used", ""))
+    fast = bfloat16_pays()
+    rows.append(("bfloat16", "faster than float32, as measured" if fast else "slower than float32, which is used", ""))
     rows.append(("operators", f"PyTorch's: {why_not()}" if why_not() else "compiled for this processor", ""))
     return rows
 

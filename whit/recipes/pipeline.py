@@ -18,7 +18,7 @@ from whit.core.settings import all_settings, check_settings, to_plain, write_tom
 from whit.core.types import Artifact
 from whit.recipes.recipe import Recipe, StageSpec
 from whit.stages._model import model_artifact
-from whit.stages._probe import has_bfloat16_products
+from whit.stages._probe import bfloat16_pays
 from whit.stages._task import is_file, normalise, task_digest
 
 NOTHING_LOST = {"flops": 0.0, "seconds": 0.0}
@@ -176,10 +176,10 @@ def teacher_key(name: str) -> str:
 
 
 def resolve_dtype(recipe: Recipe, device: str) -> str:
-    """ "auto" is bfloat16 with float32 masters where the machine has fast bfloat16 products, else float32."""
+    """ "auto" is bfloat16 with float32 masters where products in it are faster, as measured, else float32."""
     if recipe.dtype != "auto":
         return recipe.dtype
-    return "bfloat16" if device != "cpu" or has_bfloat16_products() else "float32"
+    return "bfloat16" if device != "cpu" or bfloat16_pays() else "float32"
 
 
 def stage_modules(kind: str, settings: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from whit.data.render import Renderer
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
 from whit.models.load import load_policy
-from whit.models.prepack import has_bfloat16_products as has_bfloat16_products  # recipes ask for it here
+from whit.models.prepack import bfloat16_pays as bfloat16_pays  # recipes ask for it here
 from whit.objectives._types import Term
 from whit.objectives.cross_entropy import cross_entropy
 from whit.prompting.zero_shot import zero_shot
@@ -76,7 +76,7 @@ def peak_rate(width: int) -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        dtype = torch.bfloat16 if has_bfloat16_products() else torch.float32
+        dtype = torch.bfloat16 if bfloat16_pays() else torch.float32
         a, b = torch.randn(1024, width, dtype=dtype), torch.randn(width, 4 * width, dtype=dtype)
         started, rounds = time.perf_counter(), 0
         while time.perf_counter() - started < 0.3:

@@ -81,9 +81,10 @@ def main() -> None:
 
     site = Site(root, device=device, notify=notify)
     for text in sys.stdin:
-        job = json.loads(text)
+        job, started = json.loads(text), time.monotonic()
         try:
-            say({"event": "done", "id": job["id"], **do(job, study, directory, site)})
+            shown = do(job, study, directory, site)
+            say({"event": "done", "id": job["id"], "seconds": time.monotonic() - started, **shown})
         except WhitError as error:
             say({"event": "failed", "id": job["id"], "error": str(error), "exit_code": error.exit_code})
         except Exception as error:

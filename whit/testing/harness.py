@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whit.core.types import AnswerFormat, Example
+from whit.core.types import AnswerFormat, Ask, Example
 from whit.prompting.zero_shot import zero_shot
 
 STRICT: dict[AnswerFormat, str] = {
@@ -31,11 +31,13 @@ class Judged:
 
 
 def harness(
-    model: Path, examples: Sequence[Example], *, max_new_tokens: int, batch_size: int = 8, dtype: str = "float32"
-) -> list[Judged]:
+    model: Path, examples: Sequence[Example], *, max_new_tokens: int, batch_size: int = 8, dtype: str = "float32",
+    ask: Ask = zero_shot,
+) -> list[Judged]:  # fmt: skip
     """Greedy completions of a model directory on the CPU, through a task file on local JSONL, in order.
 
-    The examples ask for one answer format, "hash" or "boxed", and their gold answers are numbers.
+    The examples ask for one answer format, "hash" or "boxed", and their gold answers are numbers. ask: the one message of
+    the user that asks an example.
     """
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
@@ -44,7 +46,7 @@ def harness(
     (answer_format,) = {example.answer_format for example in examples}
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder, "items.jsonl")
-        rows.write_text("".join(json.dumps(_row(number, e)) + "\n" for number, e in enumerate(examples)))
+        rows.write_text("".join(json.dumps(_row(number, e, ask)) + "\n" for number, e in enumerate(examples)))
         Path(folder, "whit_parity.yaml").write_text(
             json.dumps(_task(rows, answer_format, max_new_tokens))
         )  # JSON is YAML
@@ -68,8 +70,9 @@ def harness(
     ]
 
 
-def _row(number: int, example: Example) -> dict[str, object]:
-    return {"number": number, "prompt": zero_shot(example)[0].content, "gold": example.gold}
+def _row(number: int, example: Example, ask: Ask) -> dict[str, object]:
+    (message,) = ask(example)
+    return {"number": number, "prompt": message.content, "gold": example.gold}
 
 
 def _task(rows: Path, answer_format: AnswerFormat, max_new_tokens: int) -> dict[str, object]:

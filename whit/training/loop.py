@@ -16,6 +16,7 @@ from whit.core.errors import CollapseError, DataError
 from whit.core.flops import forward_flops, train_flops
 from whit.core.rundir import Run
 from whit.core.seeds import key64
+from whit.data.ahead import ahead
 from whit.data.batch import Batch, Document, collate
 from whit.data.sharing import micro_batches, work
 from whit.objectives._types import Term
@@ -160,8 +161,12 @@ def step_gradient(
         )
     weights = {term.name: token_weights(documents, term) for term in terms}
     total = Sums()
-    for members in micro_batches(documents, max_tokens):
-        batch: Batch = collate([documents[i] for i in members], device, multiple=ROW_MULTIPLE)
+    cut = micro_batches(documents, max_tokens)
+
+    def packed(members: list[int]) -> Batch:
+        return collate([documents[i] for i in members], device, multiple=ROW_MULTIPLE)
+
+    for members, batch in zip(cut, ahead(packed, cut), strict=True):
         if not len(batch.source_T):
             continue
         own = {name: [values[i] for i in members] for name, values in weights.items()}
