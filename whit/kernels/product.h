@@ -47,7 +47,7 @@ static inline void tile(const bf16 *x, int64_t stride, const bf16 *w, int64_t in
 #endif
 }
 
-static inline void tile_of(int count, const bf16 *x, int64_t stride, const bf16 *w, int64_t inputs,
+static __attribute__((noinline)) void tile_of(int count, const bf16 *x, int64_t stride, const bf16 *w, int64_t inputs,
                            float sums[ROWS][COLUMNS]) {
     switch (count) {
         case 1: tile<1>(x, stride, w, inputs, sums); break;
