@@ -177,7 +177,16 @@ def _summary(
     lines.append("  " + ", ".join(f"{package} {number}" for package, number in versions.items()))
     lines.append("  " + ", ".join(f"{key}: {value}" for key, value in machine().items()))
     return {"name": name, "table": "\n".join(lines), "outcomes": outcomes, "medians": medians, "rounds": list(rounds),
-            "versions": versions, "machine": machine(), "command": " ".join(["python", *sys.argv])}  # fmt: skip
+            "versions": versions, "machine": machine(), "command": _command()}  # fmt: skip
+
+
+def _command() -> str:
+    """What was called, from the root of the project, without the place for a copy of the figures."""
+    parts = list(sys.argv[1:])
+    if "--json" in parts:
+        place = parts.index("--json")
+        del parts[place : place + 2]
+    return " ".join(["python", f"bench/{Path(sys.argv[0]).name}", *parts])
 
 
 def _version(package: str) -> str:

@@ -1,6 +1,6 @@
 """Sampling, tokens a second, against `transformers.generate` and llama.cpp: the same prompts, as many new tokens.
 
-    python bench/decode.py [--model smollm2-135m] [--rows 32] [--prompt 64] [--tokens 64] [--rounds 5] [--threads 2]
+    python bench/decode.py [--model smollm2-135m] [--rows 32] [--prompt 64] [--tokens 128] [--rounds 5] [--threads 2]
 
 Weights of 16 bits everywhere: bfloat16, and a GGUF file in float16 that `whit export` writes. Nothing stops early on any
 side; llama.cpp takes the most likely token. `decode_per_second` leaves out the time to the first token, which goes into the

@@ -1,6 +1,6 @@
 """A GRPO step, sampling and update together, against TRL's GRPOTrainer at its best setting without another engine.
 
-    python bench/grpo.py [--model smollm2-135m] [--prompts 2] [--group 8] [--tokens 128] [--steps 4] [--rounds 5]
+    python bench/grpo.py [--model smollm2-135m] [--prompts 2] [--group 8] [--tokens 128] [--steps 3] [--rounds 5]
 
 Both sample groups at temperature 1, reward every second word in the same way, and make one update a step in bfloat16. The
 figure is sampled tokens over the seconds of whole steps, so that other lengths are no other speed. The guard is the mean
