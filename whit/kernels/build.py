@@ -10,23 +10,27 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-SOURCES = tuple(
-    Path(__file__).with_name(name)
-    for name in ("cpu.cpp", "attention.cpp", "decode.cpp", "sample.cpp", "product.h", "cpu.h")
-)
+SOURCES = ("cpu.cpp", "attention.cpp", "decode.cpp", "sample.cpp", "product.h", "cpu.h")
 CACHE = Path("~/.cache/whit/kernels")
 # Sums may be reordered, so that they use vectors; infinities and what is not a number keep their meaning.
 FLAGS = (
-    "-std=c++17", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math",
-    "-fno-signed-zeros", "-fassociative-math",
-)  # fmt: skip
+    "-O3",
+    "-march=native",
+    "-fopenmp",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fno-signed-zeros",
+    "-fassociative-math",
+)
 POINTER, COUNT, REAL, THREADS = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
-SIGNATURES = {
+SIGNATURES: dict[str, list[Any]] = {
     "rms_norm": [POINTER] * 4 + [COUNT] * 2 + [REAL, THREADS],
     "rms_norm_backward": [POINTER] * 6 + [COUNT] * 2 + [THREADS],
     "silu_mul": [POINTER] * 3 + [COUNT] * 3 + [THREADS],
@@ -68,6 +72,13 @@ def why_not() -> str:
 
 @functools.cache
 def _load() -> tuple[ctypes.CDLL | None, str]:
+    return open_library(SOURCES, FLAGS, SIGNATURES)
+
+
+def open_library(
+    sources: Sequence[str], flags: Sequence[str], signatures: Mapping[str, list[Any]]
+) -> tuple[ctypes.CDLL | None, str]:
+    """The functions of these files of this directory, built where they are not yet; or None, and why not."""
     if os.environ.get("WHIT_KERNELS") == "0":
         return None, "WHIT_KERNELS=0"
     if platform.system() != "Linux":
@@ -76,28 +87,29 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     if compiler is None:
         return None, "no C++ compiler (g++ or clang++) is on the PATH"
     try:
-        found = ctypes.CDLL(str(_built(compiler)))
+        found = ctypes.CDLL(str(_built(compiler, sources, flags)))
     except subprocess.CalledProcessError as e:
         return None, f"{compiler} could not build the operators: {e.stderr.strip().splitlines()[-1:]}"
     except (OSError, RuntimeError, subprocess.TimeoutExpired) as e:  # RuntimeError: there is no home directory
         return None, str(e)
-    for name, types in SIGNATURES.items():
-        function = getattr(found, name)
-        function.argtypes, function.restype = types, None
+    for name, types in signatures.items():
+        getattr(found, name).argtypes, getattr(found, name).restype = types, None
     return found, ""
 
 
-def _built(compiler: str) -> Path:
-    """The shared library of this source, these flags, this compiler and this processor."""
+def _built(compiler: str, sources: Sequence[str], flags: Sequence[str]) -> Path:
+    """The shared library of these sources, these flags, this compiler and this processor."""
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
+    files = [Path(__file__).parent / name for name in sources]
     key = hashlib.sha256(
-        "\0".join([*(source.read_text() for source in SOURCES), *FLAGS, version, _processor()]).encode()
+        "\0".join([*(file.read_text() for file in files), *flags, version, _processor()]).encode()
     ).hexdigest()[:16]
-    target = CACHE.expanduser() / f"cpu-{key}.so"
+    target = CACHE.expanduser() / f"{files[0].stem}-{key}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_suffix(f".{os.getpid()}.part")
-        command = [compiler, *FLAGS, *(str(source) for source in SOURCES if source.suffix == ".cpp"), "-o", str(beside)]
+        inputs = [str(file) for file in files if file.suffix == ".cpp"]
+        command = [compiler, "-std=c++17", "-fPIC", "-shared", *inputs, *flags, "-o", str(beside)]
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
         beside.rename(target)  # whole or not at all, whoever else builds it now
     return target

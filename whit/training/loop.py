@@ -19,6 +19,7 @@ from whit.core.seeds import key64
 from whit.data.ahead import ahead
 from whit.data.batch import Batch, Document, collate
 from whit.data.sharing import micro_batches, work
+from whit.kernels.arena import kept_memory
 from whit.objectives._types import Term
 from whit.training.checkpoint import State, restore_checkpoint, save_checkpoint
 from whit.training.memory import Memory
@@ -48,6 +49,7 @@ Producer = Callable[[int, float], Feed | None]
 """From the step's number and the progress to its feed; None ends the stage. It charges its own sampling."""
 
 
+@kept_memory()
 def train(
     forward: Forward,
     terms: Sequence[Term],
