@@ -18,6 +18,7 @@ from whit.core.flops import decode_pairs, forward_flops
 from whit.core.seeds import key64
 from whit.core.types import Completion
 from whit.generation.sampler import Sampling, choose, uniforms
+from whit.kernels.arena import kept_memory
 from whit.models.attention import Cache, Cached, Packed
 from whit.models.causal import CausalLM
 from whit.models.prepack import prepacked
@@ -62,6 +63,7 @@ class Engine:
         self.is_stop_V[[i for i in stop_ids if i < len(self.is_stop_V)]] = True
 
     @torch.no_grad()
+    @kept_memory()
     def generate(
         self,
         prompts: Sequence[Sequence[int]],

@@ -1,7 +1,6 @@
 """One token more of each sequence through a whole decoder in one call, in bfloat16 on a CPU: `decode.cpp` from Python."""
 
 import ctypes
-import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,7 +55,7 @@ class Decode:
         tables = [weights.model, *weights.layers]
         assert all(t.is_contiguous() and t.dtype == torch.bfloat16 for table in tables for t in table.values())
         sizes = [_packed_size(t) for table in tables for name, t in table.items() if name in PRODUCTS]
-        self._packed, self._used = _huge(sum(sizes)), 0
+        self._packed, self._used = torch.empty(sum(sizes), dtype=torch.bfloat16), 0
         self._kept = [{name: self._placed(name, t) for name, t in table.items()} for table in tables]
         model, *layers = [{name: t.data_ptr() for name, t in table.items()} for table in self._kept]
         self._model = _Model(**model, **weights.sizes, eps=weights.eps, scale=weights.scale)
@@ -84,11 +83,3 @@ class Decode:
 def _packed_size(weight_ND: Tensor) -> int:
     outputs, inputs = weight_ND.shape
     return -(-outputs // COLUMNS) * COLUMNS * inputs
-
-
-def _huge(count: int) -> Tensor:
-    """Memory for `count` bfloat16 numbers, in large pages where the system has them: a third faster to read."""
-    block = mmap.mmap(-1, 2 * count)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        block.madvise(mmap.MADV_HUGEPAGE)
-    return torch.frombuffer(block, dtype=torch.bfloat16)
