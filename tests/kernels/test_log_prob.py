@@ -1,11 +1,15 @@
 """Log-probability and entropy in one pass: the gradient that is written out equals autograd's of the plain formula."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 
 from whit.kernels import build
-from whit.kernels.log_prob import log_prob
+from whit.kernels.log_prob import _Defined, _largest_difference, _on_gpu, log_prob
 
 
 def plain(logits_TV: Tensor, labels_T: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -83,3 +87,50 @@ def test_words_that_cannot_be_said_have_no_part_and_a_logit_that_is_no_number_is
     assert lp_T[1].isnan() and entropy_T[1].isnan()
     (grad_TV,) = torch.autograd.grad(lp_T[0], logits_TV)
     assert grad_TV[0].tolist() == pytest.approx([0.5, 0.0, -0.5], abs=1e-30)
+
+
+IN_TRITON = """
+import torch
+from whit.kernels.log_prob import _Defined, _largest_difference
+from whit.kernels.log_prob_cuda import InTriton
+print(_largest_difference(InTriton, torch.device("cpu")))
+for size in (1, 7, 4096, 9001):
+    for dtype, rounding in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
+        logits, labels = (4 * torch.randn(4, size)).to(dtype), torch.randint(0, size, (4,))
+        grads = []
+        for form in (InTriton, _Defined):
+            own = logits.clone().requires_grad_()
+            lp, entropy = form.apply(own, labels, 1.3)
+            (lp.sum() - 2 * entropy[1:].sum()).backward()
+            grads.append((lp.detach(), entropy.detach(), own.grad.float()))
+        for ours, defined in zip(*grads):
+            assert torch.allclose(ours, defined, rtol=rounding, atol=rounding), (size, dtype)
+assert InTriton.apply(torch.zeros(0, 5), torch.zeros(0, dtype=torch.long), 1.0)[0].shape == (0,)
+"""
+
+
+def test_the_form_in_triton_is_the_definition():
+    pytest.importorskip("triton", reason="triton is not installed: it comes with PyTorch for GPUs")
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}  # Triton reads it when it is imported
+    done = subprocess.run(
+        [sys.executable, "-c", IN_TRITON], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1e-4
+
+
+def test_a_form_that_differs_is_found():
+    class Wrong(_Defined):
+        @staticmethod
+        def backward(ctx, grad_lp_T, grad_entropy_T):
+            return _Defined.backward(ctx, 1.01 * grad_lp_T, grad_entropy_T)
+
+    cpu = torch.device("cpu")
+    assert _largest_difference(Wrong, cpu) > 1e-4
+    assert _largest_difference(_Defined, cpu) == 0
+
+
+def test_a_gpu_without_triton_computes_the_definition(monkeypatch):
+    monkeypatch.setitem(sys.modules, "whit.kernels.log_prob_cuda", None)  # as where it cannot be imported
+    with pytest.warns(UserWarning, match="by PyTorch, not by Triton"):
+        assert _on_gpu.__wrapped__() is _Defined

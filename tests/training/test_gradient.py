@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from whit.data.batch import Document, collate
 from whit.models.attention import Packed
@@ -257,3 +258,36 @@ def test_a_teacher_with_a_wider_head_is_compared_on_the_common_tokens():
         teacher_LV = wide.logits(wide(tokens_L, torch.arange(7), Packed([7], CPU)))
         expected = forward_kl(logits_of(document[0])[2:-1], teacher_LV[2:-1, :64]).mean()
     assert sums.terms["forward_kl"].item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+class NumbersRead(TorchDispatchMode):
+    """Counts where the host asks for a number that was computed, for which it would wait for a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._local_scalar_dense.default and args[0].dtype not in (torch.int64, torch.int32):
+            self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("objective", [cross_entropy, forward_kl, reverse_kl, entropy_bonus, surrogate_of_sequence])
+def test_no_step_waits_for_its_device_before_the_end(objective):
+    documents = [
+        replace(d, recorded={"advantages_T": [0.5] * d.num_supervised}) for d in tiny_documents((3, 4), (2, 5))
+    ]
+    with NumbersRead() as read:
+        accumulate_all([Term(objective)], documents)
+        assert read.count == 0
+        torch.ones(1).item()
+        assert read.count == 1  # so that the count above says something
+
+
+def accumulate_all(terms: Sequence[Term], documents: Sequence[Document]) -> None:
+    optimizer = Optimizer(STUDENT, Optim(), 1e-3)
+    weights = {term.name: token_weights(documents, term) for term in terms}
+    forward = Forward(STUDENT, TEACHER if "kl" in terms[0].name else None)
+    sums = accumulate(forward, collate(documents, CPU), terms, weights, optimizer, 0.5)
+    optimizer.clip()
+    STUDENT.zero_grad()
+    assert set(sums.terms) == {terms[0].name}

@@ -4,6 +4,7 @@ Both take the projections of one layer and return its attention output, so a dec
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from whit.kernels.attention import attend_documents, can_attend_documents, document_table
 from whit.kernels.ops import attend, can_attend
+from whit.kernels.varlen import Layout, attend_varlen, can_attend_varlen
 
 
 class Attention(Protocol):
@@ -25,8 +27,8 @@ class Attention(Protocol):
 class Packed:
     """Causal attention inside each document of a packed row, and none across documents.
 
-    Documents are laid out as the rows of padded blocks of similar length. Padding stands after the tokens, where
-    causal attention never looks, so no mask is needed and the fused kernels run.
+    Where no kernel takes documents of any lengths, they are laid out as the rows of padded blocks of similar length.
+    Padding stands after the tokens, where causal attention never looks, so no mask is needed and the fused kernels run.
     lengths: tokens of each document, in row order.
     prefixes: for each document (start, length) of earlier tokens of the row that it goes on from, as if they were its
         own; (0, 0) or none for a document that stands alone.
@@ -42,37 +44,46 @@ class Packed:
         record: list[tuple[Tensor, Tensor]] | None = None,
         prefixes: Sequence[tuple[int, int]] = (),
     ):
+        self.lengths, self.prefixes, self.device = lengths, prefixes or [(0, 0)] * len(lengths), device
         self.record = record
-        self.documents_N4 = document_table(lengths, prefixes)
-        self.blocks: list[tuple[Tensor, int, int]] = []
-        self.restore = torch.empty(0)
-        if len(lengths) > 1:
-            self._lay_out(lengths, prefixes or [(0, 0)] * len(lengths), device)
 
     def __call__(self, layer: int, q_LHD: Tensor, k_LhD: Tensor, v_LhD: Tensor, scale: float, window: int) -> Tensor:
         if self.record is not None:
             self.record.append((k_LhD, v_LhD))
         dtype = q_LHD.dtype
         if not window and can_attend_documents(q_LHD, k_LhD, v_LhD):
-            return attend_documents(q_LHD, k_LhD, v_LhD, self.documents_N4, scale)
+            return attend_documents(q_LHD, k_LhD, v_LhD, self._table_N4, scale)
+        if can_attend_varlen(q_LHD):
+            return attend_varlen(q_LHD, k_LhD, v_LhD, self._layout, scale, window)
         if dtype == torch.bfloat16 and q_LHD.device.type == "cpu":
             # The CPU's fused backward pass takes five times as long in bf16 as in float32 (measured at head size 32).
             q_LHD, k_LhD, v_LhD = q_LHD.float(), k_LhD.float(), v_LhD.float()
-        if not self.blocks:
+        if len(self.lengths) == 1:
             return _causal(q_LHD[None], k_LhD[None], v_LhD[None], scale, window)[0].to(dtype)
         parts = []
-        for index, rows, length in self.blocks:
+        blocks, restore = self._padded
+        for index, rows, length in blocks:
             # index_select: the backward pass of x[index] takes a hundred times as long in bf16.
             q, k, v = (x.index_select(0, index).view(rows, length, *x.shape[1:]) for x in (q_LHD, k_LhD, v_LhD))
             parts.append(_causal(q, k, v, scale, window).flatten(0, 1))
-        return torch.cat(parts).index_select(0, self.restore).to(dtype)
+        return torch.cat(parts).index_select(0, restore).to(dtype)
 
-    def _lay_out(self, lengths: Sequence[int], prefixes: Sequence[tuple[int, int]], device: torch.device) -> None:
-        own_N = torch.tensor(lengths)
-        prefix_start_N, prefix_N = torch.tensor(prefixes).unbind(-1)
+    @cached_property
+    def _table_N4(self) -> Tensor:  # noqa: N802
+        return document_table(self.lengths, self.prefixes)
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout.of(self.lengths, self.prefixes, self.device)
+
+    @cached_property
+    def _padded(self) -> tuple[list[tuple[Tensor, int, int]], Tensor]:
+        """Blocks: places of their tokens in the row, documents, tokens of each; and where a token's output stands."""
+        own_N = torch.tensor(self.lengths)
+        prefix_start_N, prefix_N = torch.tensor(self.prefixes).unbind(-1)
         length_N, start_N = prefix_N + own_N, own_N.cumsum(0) - own_N - prefix_N
         restore = torch.empty(int(own_N.sum()), dtype=torch.long)
-        base = 0
+        blocks, base = [], 0
         for members in self._similar(length_N.tolist()):
             size_R, start_R = length_N[members, None], start_N[members, None]
             prefix_R, prefix_start_R = prefix_N[members, None], prefix_start_N[members, None]
@@ -84,8 +95,8 @@ class Packed:
             real = (offset_L < size_R) & ~is_shared  # a shared token has its output where it stands whole
             restore[index[real]] = base + real.flatten().nonzero()[:, 0]
             base += index.numel()
-            self.blocks.append((index.flatten().to(device), len(members), longest))
-        self.restore = restore.to(device)
+            blocks.append((index.flatten().to(self.device), len(members), longest))
+        return blocks, restore.to(self.device)
 
     def _similar(self, lengths: Sequence[int]) -> list[list[int]]:
         """Documents grouped from the longest down, a new group when padding would outgrow MAX_PADDED."""

@@ -102,15 +102,14 @@ def train(
             memory.make_room(forward.policy, max(len(d.ids) for d in feed.documents))
             begun = time.perf_counter()
             sums = step_gradient(forward, terms, feed.documents, optimizer, progress, memory.max_tokens, device)
-            line |= {name: float(value) for name, value in sums.terms.items()}
-            _check_finite(line, list(sums.terms), step)
-            line["grad_norm"], line["lr"] = optimizer.step(progress)
-            _check_finite(line, ["grad_norm"], step)
+            line |= sums.read(grad_norm=optimizer.clip())
+            _check_finite(line, [*sums.terms, "grad_norm"], step)
+            line["lr"] = optimizer.update(progress)
             # Policy and teacher share the seconds by operations: the device runs both in one stream.
             rate = (time.perf_counter() - begun) / sum(cost)
             tokens = sum(len(d.ids) for d in feed.documents)
             supervised = sum(d.num_supervised for d in feed.documents)
-            line |= {name: float(total) / max(1, supervised) for name, total in sums.totals.items()}
+            line |= {name: line[name] / max(1, supervised) for name in sums.totals}
             run.ledger.charge("train", flops=cost[0], tokens=tokens, seconds=rate * cost[0])
             if forward.teacher is not None:
                 run.ledger.charge("teacher", flops=cost[1], tokens=tokens, seconds=rate * cost[1])

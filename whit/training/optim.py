@@ -33,7 +33,9 @@ class Optimizer:
 
     def __init__(self, model: nn.Module, optim: Optim, peak_lr: float):
         self.optim, self.peak_lr = optim, peak_lr
-        self.names, self.parameters, seen = [], [], set()
+        self.names: list[str] = []
+        self.parameters: list[Tensor] = []
+        seen = set()
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and id(parameter) not in seen:
                 seen.add(id(parameter))
@@ -79,24 +81,33 @@ class Optimizer:
                 self.add_gradient(parameter, parameter.grad)
                 parameter.grad = None
 
+    def clip(self) -> Tensor:
+        """Scale the gradient down to the norm that is allowed. Returns its norm before, on the device."""
+        with_grad = [m for m in self.masters if m.grad is not None]
+        return nn.utils.clip_grad_norm_(with_grad, self.optim.clip_norm) if with_grad else torch.zeros(())
+
+    def update(self, progress: float) -> float:
+        """Move the masters, round them to the working copy, forget the gradient. Returns the rate used."""
+        lr = self.peak_lr * rate(self.optim.schedule, progress, warmup=self.optim.warmup, final=self.optim.final)
+        for group in self.adamw.param_groups:
+            group["lr"] = lr
+        self.adamw.step()
+        if self.is_mixed:
+            with torch.no_grad():
+                torch._foreach_copy_(self.parameters, self.masters)
+        self.adamw.zero_grad(set_to_none=True)
+        return lr
+
     def step(self, progress: float) -> tuple[float, float]:
-        """Clip, update, round to the working copy. Returns the gradient's norm before clipping and the rate used.
+        """Clip and update. Returns the gradient's norm before clipping and the rate used.
 
         A norm that is not finite leaves the weights alone: the caller sees it and stops.
         """
-        with_grad = [m for m in self.masters if m.grad is not None]
-        norm = float(nn.utils.clip_grad_norm_(with_grad, self.optim.clip_norm)) if with_grad else 0.0
-        lr = self.peak_lr * rate(self.optim.schedule, progress, warmup=self.optim.warmup, final=self.optim.final)
+        norm = float(self.clip())
         if math.isfinite(norm):
-            for group in self.adamw.param_groups:
-                group["lr"] = lr
-            self.adamw.step()
-            if self.is_mixed:
-                with torch.no_grad():
-                    for parameter, master in zip(self.parameters, self.masters, strict=True):
-                        parameter.copy_(master)
+            return norm, self.update(progress)
         self.adamw.zero_grad(set_to_none=True)
-        return norm, lr
+        return norm, 0.0
 
     def state(self) -> dict[str, Tensor]:
         """Masters and moments by parameter name, for a checkpoint."""

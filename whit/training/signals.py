@@ -71,6 +71,12 @@ class Sums:
         for name, value in other.totals.items():
             self.watch(name, value)
 
+    def read(self, **more: Tensor) -> dict[str, float]:
+        """All of them, and `more`, as numbers: the one place where a step waits for its device."""
+        named = {**self.terms, **self.totals, **more}
+        device = next(iter(self.terms.values())).device
+        return dict(zip(named, torch.stack([v.to(device) for v in named.values()]).tolist(), strict=True))
+
 
 def check_terms(terms: Sequence[Term], *, has_teacher: bool) -> None:
     """Raises PartError for a signal that does not exist, cannot be chunked, or needs a teacher that is not there.
