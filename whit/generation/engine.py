@@ -17,6 +17,7 @@ from whit.core.errors import TemplateError
 from whit.core.flops import decode_pairs, forward_flops
 from whit.core.seeds import key64
 from whit.core.types import Completion
+from whit.generation.device_steps import LENGTHS, LOOK, DeviceSteps
 from whit.generation.sampler import Sampling, choose, uniforms
 from whit.kernels.arena import kept_memory
 from whit.models.attention import Cache, Cached, Packed
@@ -47,6 +48,7 @@ class Engine:
 
     stop_ids: a completion ends with one of these. decode: ids to text, needed only for stop strings.
     max_rows: completions in flight at once; fewer when their cache would pass MAX_CACHE_BYTES.
+    on_device: make several steps before the host looks, as a GPU wants it; None: on a GPU.
     """
 
     def __init__(
@@ -56,9 +58,12 @@ class Engine:
         *,
         decode: Callable[[Sequence[int]], str] | None = None,
         max_rows: int = 64,
+        on_device: bool | None = None,
     ):
         self.decoder, self.stop_ids, self.decode, self.max_rows = decoder, stop_ids, decode, max_rows
         self.device = next(decoder.parameters()).device
+        self.on_device = self.device.type == "cuda" if on_device is None else on_device
+        self._steps: DeviceSteps | None = None
         self.is_stop_V = torch.zeros(decoder.config.shape.vocab_size, dtype=torch.bool, device=self.device)
         self.is_stop_V[[i for i in stop_ids if i < len(self.is_stop_V)]] = True
 
@@ -98,9 +103,10 @@ class Engine:
         limit = self.decoder.config.max_length
         longest = min(limit, max((len(p) for p in prompts), default=0) + sampling.max_new_tokens)
         rows = self._rows(longest, len(waiting))
-        cache = self._cache(rows, longest)
+        steps = self._device_steps(rows, longest, sampling) if self.on_device else None
+        cache = steps.cache if steps else self._cache(rows, longest)
         active: list[_Sequence] = []
-        step = compiled_step(self.decoder, cache, rows)
+        step = None if steps else compiled_step(self.decoder, cache, rows)
         with nullcontext() if step else prepacked(self.decoder, rows):
             while waiting or active:
                 if waiting and (not active or rows - len(active) >= max(1, rows * REFILL_FRAC)):
@@ -108,10 +114,12 @@ class Engine:
                     self._admit(batch, prompts, shared, cache, len(active), sampling)
                     active += batch
                     num_new = len(batch)
+                elif steps:
+                    num_new = self._advance_several(active, steps, sampling)
                 else:
                     self._advance(active, cache, step, sampling)
                     num_new = len(active)
-                ended, active = self._retire(active, cache, sampling, limit)
+                ended, active = self._retire(active, cache)
                 if finished:
                     for sequence in ended:
                         finished(sequence.prompt, sequence.sample, self._completion(sequence))
@@ -154,6 +162,16 @@ class Engine:
         shape = self.decoder.config.shape
         like = next(self.decoder.parameters())
         return Cache(shape.num_layers, rows, shape.num_kv_heads, longest, shape.head_size, like)
+
+    def _device_steps(self, rows: int, longest: int, sampling: Sampling) -> DeviceSteps:
+        """Those of the last call where they are large enough: graphs stay true while weights change in place."""
+        steps = self._steps
+        if steps and steps.sampling == sampling and len(steps.tokens_B) >= rows and steps.cache.length >= longest:
+            return steps
+        steps = self._steps = None  # their memory first
+        longest = min(-(-longest // LENGTHS) * LENGTHS, self.decoder.config.max_length)
+        self._steps = DeviceSteps(self.decoder, self._cache(rows, longest), self.is_stop_V, sampling)
+        return self._steps
 
     def _admit(
         self,
@@ -203,28 +221,42 @@ class Engine:
             sequence.length += 1
         self._choose(active, logits_BV, sampling)
 
+    def _advance_several(self, active: list[_Sequence], steps: DeviceSteps, sampling: Sampling) -> int:
+        """Up to LOOK tokens more for every active sequence; how many there were in all."""
+        count = min(LOOK, max(sampling.max_new_tokens - len(s.ids) for s in active))
+        keys_KB = np.array([s.key for s in active] * count, dtype=np.uint64)
+        places_KB = np.array([len(s.ids) + k for k in range(count) for s in active])
+        uniform_KB = uniforms(keys_KB, places_KB).view(count, -1)
+        ids_KB, logprobs_KB = steps.run([s.ids[-1] for s in active], [s.length for s in active], uniform_KB)
+        num_new = 0
+        for ids_B, logprobs_B in zip(ids_KB, logprobs_KB, strict=True):
+            going = [i for i, sequence in enumerate(active) if not sequence.finish]
+            for i in going:
+                active[i].length += 1
+                self._take(active[i], ids_B[i], logprobs_B[i], sampling)
+            num_new += len(going)
+        return num_new
+
     def _choose(self, sequences: list[_Sequence], logits_BV: torch.Tensor, sampling: Sampling) -> None:
         keys_B = np.array([s.key for s in sequences], dtype=np.uint64)
         positions_B = np.array([len(s.ids) for s in sequences])
         ids_B, logprobs_B = choose(logits_BV, uniforms(keys_B, positions_B), sampling)
-        stops = self.is_stop_V[ids_B].tolist()
-        for sequence, token, logprob, stop in zip(sequences, ids_B.tolist(), logprobs_B.tolist(), stops, strict=True):
-            sequence.ids.append(token)
-            sequence.logprobs.append(logprob)
-            if stop:
-                sequence.finish = "stop"
+        for sequence, token, logprob in zip(sequences, ids_B.tolist(), logprobs_B.tolist(), strict=True):
+            self._take(sequence, token, logprob, sampling)
 
-    def _retire(
-        self, active: list[_Sequence], cache: Cache, sampling: Sampling, limit: int
-    ) -> tuple[list[_Sequence], list[_Sequence]]:
+    def _take(self, sequence: _Sequence, token: int, logprob: float, sampling: Sampling) -> None:
+        """Append a token, and see whether the sequence ends with it."""
+        sequence.ids.append(token)
+        sequence.logprobs.append(logprob)
+        if token in self.stop_ids or (
+            sampling.stop and self.decode and any(stop in self.decode(sequence.ids) for stop in sampling.stop)
+        ):
+            sequence.finish = "stop"
+        elif len(sequence.ids) >= sampling.max_new_tokens or sequence.length + 1 >= self.decoder.config.max_length:
+            sequence.finish = "length"
+
+    def _retire(self, active: list[_Sequence], cache: Cache) -> tuple[list[_Sequence], list[_Sequence]]:
         """Those that have ended, and those that go on, in their slots."""
-        for sequence in active:
-            if sequence.finish:
-                continue
-            if sampling.stop and self.decode and any(stop in self.decode(sequence.ids) for stop in sampling.stop):
-                sequence.finish = "stop"
-            elif len(sequence.ids) >= sampling.max_new_tokens or sequence.length + 1 >= limit:
-                sequence.finish = "length"
         ended = [sequence for sequence in active if sequence.finish]
         slot = 0
         while slot < len(active):

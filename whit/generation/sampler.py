@@ -150,10 +150,11 @@ def _from_kept(mass_BV: Tensor, total_B1: Tensor, uniform_B: Tensor, sampling: S
 def _most_likely(mass_BV: Tensor, total_B1: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
     """Probabilities and ids in falling order: the top k, or as many as every row needs to reach top_p.
 
-    Sorting a whole vocabulary costs more than the model's own step, and a few tokens nearly always do.
+    Sorting a whole vocabulary costs more than the model's own step, and a few tokens nearly always do. On a GPU all are
+    sorted: to ask whether a few do, the host would have to wait.
     """
     size = mass_BV.shape[-1]
-    count = min(sampling.top_k or 64, size)
+    count = min(sampling.top_k or (size if mass_BV.is_cuda else 64), size)
     while True:
         top_BK, ids_BK = _largest(mass_BV, count)
         top_BK = top_BK / total_B1.to(top_BK)

@@ -134,15 +134,16 @@ class Cache:
 class Cached:
     """Attention of one new token of each of the first B slots of a cache over everything before it.
 
-    positions_B: where the new tokens stand. max_length: at least the largest position + 1.
+    positions_B: where the new tokens stand. max_length: at least the largest position + 1. is_full: whether every sequence
+        sees all of that length; without it, the positions are asked, for which the host waits.
     """
 
-    def __init__(self, cache: Cache, positions_B: Tensor, max_length: int):
+    def __init__(self, cache: Cache, positions_B: Tensor, max_length: int, *, is_full: bool | None = None):
         self.cache, self.positions_B, self.max_length = cache, positions_B, max_length
         self.rows_B = torch.arange(positions_B.shape[0], device=positions_B.device)
         self.distance_BL = positions_B[:, None] - torch.arange(max_length, device=positions_B.device)
         self.is_seen_BL = self.distance_BL >= 0
-        self.is_full = bool(self.is_seen_BL.all())
+        self.is_full = bool(self.is_seen_BL.all()) if is_full is None else is_full
 
     def __call__(self, layer: int, q_LHD: Tensor, k_LhD: Tensor, v_LhD: Tensor, scale: float, window: int) -> Tensor:
         keys, values = self.cache.keys[layer], self.cache.values[layer]
