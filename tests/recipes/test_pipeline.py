@@ -175,6 +175,16 @@ def test_without_a_budget_epochs_end_a_stage(recipe, site):
     assert done.facts()["outcome"]["updates"] == 2  # 40 rows x 0.2 in fours
 
 
+def test_what_came_of_compiling_is_told_and_recorded(recipe, site):
+    here, told = site
+    _, plain = run_pipeline(recipe(), here)
+    _, done = run_pipeline(recipe(compile=True), here)
+    found = done.facts()["outcome"]["compile"]
+    assert found.startswith("not compiled: training takes about")
+    assert [line["compile"] for line in told if "compile" in line] == [found]
+    assert done != plain and "compile" not in plain.facts()["outcome"]
+
+
 def test_a_failing_stage_keeps_what_was_reached_and_scores_it(recipe, site, mine, tmp_path):
     run = execute(recipe(SFT, mine("fails"), mine()), site[0], tmp_path / "run")
     assert (run["outcome"], run["error"]) == ("failed", "ValueError: this stage cannot work")

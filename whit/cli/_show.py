@@ -102,6 +102,10 @@ class StageView:
         if "evaluating" in line:
             self.ticker.show(f"scoring on {line['evaluating']}: {count(line['new_tokens'])} tokens")
             return
+        if "compile" in line:
+            self.ticker.clear()
+            note(f"layers {line['compile']}")
+            return
         if "texts" in line:
             self.ticker.clear()
             counts = {name.replace("_", " "): number for name, number in line["texts"].items() if name != "flops"}

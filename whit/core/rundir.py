@@ -53,7 +53,7 @@ class Run:
     """What the system supplies to a stage: where to work, what may be spent, and the recipe's shared values.
 
     task, teacher: as the recipe names them; a stage resolves them. notify: receives progress, for the terminal.
-    lr_factor: what the stage's peak learning rate is multiplied with.
+    lr_factor: what the stage's peak learning rate is multiplied with. compile: try to compile the layers.
     snapshots: shares of the stage's progress, ascending, at which its weights are kept beside the last ones.
     """
 
@@ -70,6 +70,7 @@ class Run:
     checkpoint_seconds: float = 60.0
     snapshots: tuple[float, ...] = ()
     lr_factor: float = 1.0
+    compile: bool = False
 
     @property
     def seed(self) -> int:

@@ -98,7 +98,17 @@ class _Layer(nn.Module):
             self.post_feedforward_layernorm = _Norm(width, config)
 
     def forward(self, x_LD: Tensor, rope: tuple[Tensor, Tensor], attention: Attention) -> Tensor:
-        attended_LD = self.self_attn(self.input_layernorm(x_LD), rope, attention)
+        q, k, v = self.before(x_LD, rope)
+        own = self.self_attn
+        return self.after(x_LD, attention(own.index, q, k, v, own.scale, own.window).reshape(len(x_LD), -1))
+
+    def before(self, x_LD: Tensor, rope: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries [L, H, D], keys and values [L, h, D], at their positions."""
+        return self.self_attn.heads(self.input_layernorm(x_LD), rope)  # type: ignore[no-any-return]
+
+    def after(self, x_LD: Tensor, attended_LD: Tensor) -> Tensor:
+        """What the layer makes of its input and of what its heads gathered [L, H * D]."""
+        attended_LD = self.self_attn.o_proj(attended_LD)
         if self.is_gemma:
             x_LD = x_LD + self.post_attention_layernorm(attended_LD)
             mixed_LD = self.mlp(self.pre_feedforward_layernorm(x_LD))
@@ -126,14 +136,12 @@ class _SelfAttention(nn.Module):
         self.qk_norm = config.qk_norm
         self.scale = config.attention_scale or shape.head_size**-0.5
 
-    def forward(self, x_LD: Tensor, rope: tuple[Tensor, Tensor], attention: Attention) -> Tensor:
+    def heads(self, x_LD: Tensor, rope: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         heads = (x_LD.shape[0], -1, self.head_size)
         q, k, v = (projected.view(heads) for projected in self._project(x_LD))
         if self.qk_norm:
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = rotate(q, rope), rotate(k, rope)
-        out = attention(self.index, q, k, v, self.scale, self.window)
-        return self.o_proj(out.reshape(x_LD.shape[0], -1))  # type: ignore[no-any-return]
+        return rotate(q, rope), rotate(k, rope), v
 
     def _project(self, x_LD: Tensor) -> tuple[Tensor, ...]:
         if self.joined is None:

@@ -115,7 +115,7 @@ def run_stage(
             template=recipe.template, max_new_tokens=recipe.max_new_tokens, dtype=facts.dtype, device=site.device,
             notify=lambda line: site.notify({"stage": number, "kind": stage.kind, **line}),
             checkpoint_seconds=site.checkpoint_seconds, snapshots=snapshots,
-            lr_factor=recipe.lr_factor,
+            lr_factor=recipe.lr_factor, compile=recipe.compile,
         )  # fmt: skip
         artifact = function(start, run, **check_settings(function, stage.settings, f"stage.{number}"))
         assert isinstance(artifact, Artifact)
@@ -130,6 +130,8 @@ def stage_facts(
     settings |= {"task": recipe.task, "template": recipe.template, "max_new_tokens": recipe.max_new_tokens}
     if recipe.lr_factor != 1:
         settings["lr_factor"] = recipe.lr_factor
+    if recipe.compile:
+        settings["compile"] = True
     if recipe.stop and number == len(recipe.stage):
         settings["stop"] = to_plain(recipe.stop)
     inputs = {"start": start.key if start else "", "task": task_digest(recipe.task) if recipe.task else ""}

@@ -81,6 +81,7 @@ class Recipe(Frozen):
     max_new_tokens: where completions are cut off, in training as in evaluation.
     lr_factor: what the peak learning rate of every stage is multiplied with; trials choose it.
     stop: take the weights of the time that does best on dev; None takes the last ones.
+    compile: have PyTorch compile the layers for training, where a trial on the model shows that it is right and pays.
     ignore_checks: pre-flight checks whose failure does not stop the run.
     template: None takes the model's chat template; "plain" is Question: ... Answer: ... for base models without one.
     """
@@ -99,6 +100,7 @@ class Recipe(Frozen):
     evaluate: EvaluateSpec = EvaluateSpec()
     lr_factor: float = Field(1.0, gt=0)
     stop: StopSpec | None = None
+    compile: bool = False
     ignore_checks: tuple[str, ...] = ()
 
     @classmethod

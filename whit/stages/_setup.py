@@ -16,13 +16,15 @@ from whit.core.types import Artifact, Example
 from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.models.adapters import Lora, add_lora, merge_lora, save_lora
+from whit.models.causal import CausalLM
+from whit.models.compiled import compile_layers
 from whit.models.load import Policy, load_policy
 from whit.objectives._types import Term
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
 from whit.training.collapse import collapse
 from whit.training.loop import Producer, train
-from whit.training.memory import plan_memory
+from whit.training.memory import Memory, plan_memory
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward
 
@@ -85,7 +87,8 @@ def train_and_save(
     forward = Forward(trainee.policy.decoder, teacher.decoder if teacher else None, temperature)
     outcome["peak_lr"] = trainee.optimizer.peak_lr
     rank = trainee.lora.rank if trainee.lora else 0
-    memory = plan_memory(trainee.policy.decoder, trainee.optimizer, trainee.max_tokens)
+    memory, compiled = prepare(trainee.policy.decoder, trainee.optimizer, trainee.max_tokens, run)
+    outcome |= compiled
     try:
         outcome["updates"] = train(
             forward, terms, producer, trainee.optimizer, run,
@@ -96,6 +99,18 @@ def train_and_save(
     except CollapseError as error:
         outcome["collapsed"] = str(error)
     return run.save(lambda directory: _write(trainee, directory), **outcome)
+
+
+def prepare(decoder: CausalLM, optimizer: Optimizer, max_tokens: int, run: Run) -> tuple[Memory, dict[str, str]]:
+    """The plan of memory, and layers compiled where the recipe asks for it: what came of that, for the record."""
+    memory = plan_memory(decoder, optimizer, max_tokens)
+    if not run.compile:
+        return memory, {}
+    limit = run.ledger.limit_flops
+    left = None if limit is None else max(0.0, limit - run.ledger.flops)
+    found = compile_layers(decoder, memory.max_tokens, left)
+    run.notify({"compile": found})
+    return memory, {"compile": found}
 
 
 def gold_documents(renderer: Renderer, examples: list[Example], *, with_rationale: bool) -> list[Document]:

@@ -27,8 +27,8 @@ from whit.objectives._types import Term
 from whit.objectives.cross_entropy import cross_entropy
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
+from whit.stages._setup import prepare
 from whit.training.loop import Feed, train
-from whit.training.memory import plan_memory
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward
 
@@ -105,11 +105,11 @@ def pretrain(
         ]
         return Feed([replace(d, spans=((1, len(d.ids)),)) for d in documents])  # prompts are learnt too
 
-    memory = plan_memory(policy.decoder, optimizer, max_tokens)
+    memory, compiled = prepare(policy.decoder, optimizer, max_tokens, run)
     updates = train(
         Forward(policy.decoder), [Term(cross_entropy)], producer, optimizer, run, memory=memory, num_steps=steps
     )
-    return run.save(policy.save, updates=updates)
+    return run.save(policy.save, updates=updates, **compiled)
 
 
 def _new_policy(

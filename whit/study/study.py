@@ -57,6 +57,7 @@ class Study(Frozen):
     template: str | None = None
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     max_new_tokens: int = Field(256, gt=0)
+    compile: bool = False
     evaluate: EvaluateSpec = EvaluateSpec()
     ignore_checks: tuple[str, ...] = ()
     arms: tuple[Arm, ...] = ("zero_shot", "few_shot", "majority@8")
@@ -124,5 +125,5 @@ class Study(Frozen):
         return {
             "model": self.model, "teacher": self.teacher, "task": self.task, "template": self.template,
             "dtype": self.dtype, "max_new_tokens": self.max_new_tokens, "budget": {"flops": self.flops},
-            "evaluate": self.evaluate, "ignore_checks": self.ignore_checks, "stop": self.stop,
+            "compile": self.compile, "evaluate": self.evaluate, "ignore_checks": self.ignore_checks, "stop": self.stop,
         }  # fmt: skip
