@@ -177,6 +177,8 @@ def test_export_writes_the_model_of_a_run(run, whit):
     weights = "model.safetensors"
     assert (directory / "exported" / weights).read_bytes() == (Path(made) / weights).read_bytes()
     assert last(whit("export", made, "--to", directory / "again").out) == str(directory / "again")
+    as_gguf = directory / f"{directory.resolve().name}.gguf"
+    assert last(whit("export", directory, "--format", "gguf").out) == str(as_gguf) and as_gguf.exists()
     assert (directory / "again" / "README.md").exists()
 
 

@@ -41,6 +41,11 @@ def test_transformers_loads_what_we_save_and_so_do_we(variant, tmp_path):
     assert torch.equal(logits(load_policy(tmp_path)), logits(policy))
 
 
+def test_whoever_may_read_the_config_may_read_the_weights(tmp_path):
+    make(tmp_path, "llama-tied")
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "config.json").stat().st_mode
+
+
 def test_a_tied_head_is_stored_once(tmp_path):
     make(tmp_path, "llama-tied")
     make(tmp_path / "untied", "llama")

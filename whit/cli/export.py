@@ -10,7 +10,7 @@ from whit.cli._show import say
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run directory, a study's directory, or an artifact.")],
-    to: Annotated[Path | None, typer.Option("--to", help="Where to write; default: `exported` inside the run.")] = None,
+    to: Annotated[Path | None, typer.Option("--to", help="Where to write; default: inside the run, or here.")] = None,
     as_format: Annotated[
         Literal["safetensors", "gguf"], typer.Option("--format", help="gguf: one file in float16, for llama.cpp.")
     ] = "safetensors",
@@ -23,7 +23,9 @@ def export(
     from whit.recipes.export import export_gguf, export_model
 
     if as_format == "gguf":
-        say(str(export_gguf(run, to or Path(f"{run.name}.gguf"))))
+        is_ours = any((run / name).exists() for name in ("leaderboard.json", "run.json"))
+        name = f"{run.resolve().name}.gguf"
+        say(str(export_gguf(run, to or (run / name if is_ours else Path(name)))))
     elif (run / "leaderboard.json").exists():
         from whit.study.run import export_best
 

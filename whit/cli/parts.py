@@ -15,6 +15,7 @@ def parts(
     json: Json = False,
 ) -> None:
     """List the parts of a kind with their settings, or the kinds."""
+    from whit.core.errors import PartError, did_you_mean
     from whit.core.parts import PACKAGES, find, inputs, names, options, source, summary
     from whit.recipes.recipe import library
 
@@ -36,6 +37,9 @@ def parts(
         for name, members in kinds.items():
             say(f"{name:<10} {', '.join(members) or '-'}")
         return
+    if kind not in PACKAGES:
+        known = [*PACKAGES, "recipe"]
+        raise PartError(f"there is no kind of part called '{kind}'.{did_you_mean(kind, known)} (of {', '.join(known)})")
     found = {name: find(kind, name) for name in names(kind)}
     if json:
         as_json({name: _facts(part) for name, part in found.items()})

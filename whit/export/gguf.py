@@ -81,7 +81,7 @@ def _describe(writer: Any, config: dict[str, Any], path: Path) -> None:
     writer.add_value_length(size)
     writer.add_rope_dimension_count(size)
     writer.add_rope_freq_base(float(rope.get("rope_theta") or config.get("rope_theta") or 10_000.0))
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_layer_norm_rms_eps(config.get("rms_norm_eps", 1e-6))
     writer.add_vocab_size(config["vocab_size"])
     writer.add_file_type(1)  # mostly float16
 

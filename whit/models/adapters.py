@@ -19,6 +19,7 @@ from whit.core.seeds import key64
 from whit.core.settings import Frozen
 from whit.models.causal import CausalLM
 from whit.models.hub import HubDecoder
+from whit.models.load import write_tensors
 
 NAME = "default"  # PEFT's name of the only adapter
 
@@ -65,14 +66,12 @@ def merge_lora(decoder: CausalLM) -> None:
 
 def save_lora(decoder: CausalLM, directory: Path, lora: Lora, base: str) -> None:
     """The adapters in PEFT's format. base: the model that they belong to, as PEFT will look for it."""
-    from safetensors.torch import save_file
-
     weights = _peft().get_peft_model_state_dict(_root(decoder), adapter_name=NAME, save_embedding_layers=False)
     weights = {f"base_model.model.{name}": tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with saving(directory):
         directory.mkdir(parents=True, exist_ok=True)
         _config(lora, base).save_pretrained(directory)
-        save_file(weights, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+        write_tensors(weights, directory / "adapter_model.safetensors", like=directory / "adapter_config.json")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Nothing is unpickled and no remote code runs.
 import json
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -168,7 +169,13 @@ def save_decoder(decoder: Decoder, directory: Path, dtype: torch.dtype | None = 
     with saving(directory):
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-        save_file(state, directory / "model.safetensors", metadata={"format": "pt"})
+        write_tensors(state, directory / "model.safetensors", like=directory / "config.json")
+
+
+def write_tensors(tensors: dict[str, torch.Tensor], path: Path, *, like: Path) -> None:
+    """A safetensors file that whoever may read `like` may read: the library leaves it to its owner alone."""
+    save_file(tensors, path, metadata={"format": "pt"})
+    shutil.copymode(like, path)
 
 
 def load_tokenizer(path: Path) -> Any:

@@ -1,18 +1,23 @@
 """Evaluation as a step of a run: load a model, ask it the items of a split, keep every completion."""
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
+from whit.core.errors import TemplateError
 from whit.core.rundir import Run, write_beside
 from whit.core.seeds import stream
 from whit.core.types import Artifact, Ask, Example, Split
+from whit.data.render import Renderer
 from whit.evaluation.evaluate import evaluate
 from whit.models.load import load_policy
 from whit.prompting.few_shot import few_shot
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._setup import renderer_of
 from whit.stages._task import load_task
+
+SHOTS = 4  # demonstrations of the few-shot way, where they fit
 
 
 def score_model(
@@ -32,9 +37,12 @@ def score_model(
     task = load_task(run.task)
     examples = choose_items(task.take(split), items)
     policy = load_policy(model.path, dtype=run.dtype, device=run.device)
+    renderer, shots = renderer_of(policy, run), 0
     ask: Ask = zero_shot
     if way == "few_shot":
-        ask = partial(few_shot, demonstrations=task.take("train")[:512])
+        demonstrations = task.take("train")[:512]
+        shots = shots_that_fit(renderer, examples, demonstrations, run.max_new_tokens)
+        ask = partial(few_shot, demonstrations=demonstrations, shots=shots)
     done = 0
 
     def notify(num_new: int) -> None:
@@ -43,12 +51,27 @@ def score_model(
         run.notify({"evaluating": split, "new_tokens": done})
 
     evaluation = evaluate(
-        policy, renderer_of(policy, run), examples, ask, max_new_tokens=run.max_new_tokens, num_samples=samples,
+        policy, renderer, examples, ask, max_new_tokens=run.max_new_tokens, num_samples=samples,
         seed=run.seed, max_rows=max_rows, ledger=run.ledger, notify=notify,
     )  # fmt: skip
     evaluation.save(run.directory / "completions.jsonl")
-    write_beside(run.directory / "summary.json", json.dumps(evaluation.summary(), indent=1))
+    write_beside(run.directory / "summary.json", json.dumps({**evaluation.summary(), "shots": shots}, indent=1))
     return run.save(lambda _: None)
+
+
+def shots_that_fit(
+    renderer: Renderer, examples: Sequence[Example], demonstrations: Sequence[Example], max_new_tokens: int
+) -> int:
+    """How many demonstrations, up to SHOTS, leave the longest items room for a whole completion; 0 for none."""
+    longest = sorted(examples, key=lambda e: len(e.prompt))[-8:]
+    for shots in range(SHOTS, 0, -1):
+        try:
+            lengths = [len(renderer.prompt(few_shot(e, demonstrations, shots=shots))) for e in longest]
+        except TemplateError:
+            continue
+        if max(lengths, default=0) + max_new_tokens <= renderer.max_length:
+            return shots
+    return 0
 
 
 def choose_items(examples: list[Example], wanted: int | None) -> list[Example]:

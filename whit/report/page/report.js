@@ -141,7 +141,7 @@ function bars() {
 }
 const ranking = rows.map((row) => el("tr", { class: row.name === verdict.recommended ? "best" : null },
   el("td", {}, row.name,
-    row.name === verdict.recommended ? el("span", { class: "tag" }, "recommended") : null,
+    row.name === verdict.recommended ? el("span", { class: "tag" }, row.is_trained ? "recommended" : "leave untrained") : null,
     row.is_control ? el("span", { class: "tag" }, "control") : null,
     verdict.shortlist.includes(row.name) ? el("span", { class: "tag" }, "shortlist") : null),
   cell(interval(row.accuracy)), cell(gain(row.difference)), cell(percent(row.greedy)), cell(percent(row.strict)),
