@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SOURCES = ("cpu.cpp", "attention.cpp", "decode.cpp", "sample.cpp", "product.h", "cpu.h")
+SOURCES = ("cpu.cpp", "attention.cpp", "decode.cpp", "sample.cpp", "heads.h", "product.h", "cpu.h")
 CACHE = Path("~/.cache/whit/kernels")
 # Sums may be reordered, so that they use vectors; infinities and what is not a number keep their meaning.
 FLAGS = (

@@ -3,7 +3,7 @@
 // PyTorch takes a pass, an allocation and a dispatch for every multiplication and for every conversion to float and back.
 // The definitions are in whit/kernels/ops.py; numbers are rounded to bfloat16 in the same places as there.
 
-#include "cpu.h"
+#include "heads.h"
 
 #define EACH_ROW _Pragma("omp parallel for num_threads(threads) if (threads > 1)") for (int64_t i = 0; i < rows; i++)
 

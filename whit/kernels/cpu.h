@@ -57,6 +57,7 @@ static inline float exponential(float x) {  // 2^n times a polynomial (Cephes' e
 static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
 #define EACH(index, count) _Pragma("omp simd") for (int64_t index = 0; index < (count); index++)
+#define EACH_OF(index, count) _Pragma("GCC unroll 16") for (int index = 0; index < (count); index++)  // all at once
 
 // Root-mean-square norm of one row; returns 1 / root mean square.
 static inline float norm_row(Row in, Row weight, Out out, int64_t width, float eps) {
@@ -89,33 +90,4 @@ static inline void rotate_head(const bf16 *in, Row c, Row s, bf16 *out, int64_t 
         out[j] = narrow(rounded(a * wide(c[j])) - rounded(sign * b * wide(s[j])));
         out[j + half] = narrow(rounded(b * wide(c[j + half])) + rounded(sign * a * wide(s[j + half])));
     }
-}
-
-// Softmax attention of the `group` queries that share a key head over keys and values [., size] from `first` to `last`.
-// SIZE is `size` where the compiler may know it: sums then stay in registers. score [group, length] is scratch.
-template <int SIZE>
-static void one_head(Row q, Row keys, Row values, Out out, float *__restrict score, int64_t group, int64_t first,
-                     int64_t last, int64_t length, int64_t any_size, float scale) {
-    constexpr int64_t BLOCK = 64;  // keys that stay in the nearest cache while the queries pass over them
-    const int64_t size = SIZE ? SIZE : any_size;
-    for (int64_t start = first; start <= last; start += BLOCK)
-        for (int64_t g = 0; g < group; g++)
-            for (int64_t t = start; t <= std::min(last, start + BLOCK - 1); t++)
-                score[g * length + t] = dot(q + g * size, keys + t * size, size) * scale;
-    for (int64_t g = 0; g < group; g++) {
-        float *__restrict s = score + g * length, most = -INFINITY, total = 0;
-        for (int64_t t = first; t <= last; t++) most = std::max(most, s[t]);
-        for (int64_t t = first; t <= last; t++) s[t] = exponential(s[t] - most), total += s[t];
-        for (int64_t t = first; t <= last; t++) s[t] /= total;
-    }
-    std::vector<float> sums(group * size);
-    for (int64_t start = first; start <= last; start += BLOCK)
-        for (int64_t g = 0; g < group; g++) {
-            float sum[SIZE ? SIZE : MAX_SIZE];
-            for (int64_t j = 0; j < size; j++) sum[j] = sums[g * size + j];
-            for (int64_t t = start; t <= std::min(last, start + BLOCK - 1); t++)
-                for (int64_t j = 0; j < size; j++) sum[j] += score[g * length + t] * wide(values[t * size + j]);
-            for (int64_t j = 0; j < size; j++) sums[g * size + j] = sum[j];
-        }
-    for (int64_t j = 0; j < group * size; j++) out[j] = narrow(sums[j]);
 }

@@ -4,6 +4,7 @@
 
 #include <omp.h>
 
+#include "heads.h"
 #include "product.h"
 
 struct Layer {

@@ -13,8 +13,6 @@ static inline void pack_block(bf16 *out, int64_t inputs, Value value) {
         for (int64_t n = 0; n < COLUMNS; n++, out += 2) out[0] = value(n, k), out[1] = value(n, k + 1);
 }
 
-#define EACH_OF(index, count) _Pragma("GCC unroll 8") for (int index = 0; index < (count); index++)
-
 // sums [R, COLUMNS] of x [R, inputs], `stride` numbers from row to row, times one block of packed weights.
 // FETCHES: the block behind it is brought nearer meanwhile.
 template <int R, bool FETCHES = false>
