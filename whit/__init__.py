@@ -3,8 +3,14 @@
 The names below are imported when they are first used: torch alone takes over a second.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# oneDNN and PyTorch's layer over it each keep 1,024 products by their shapes; rows come in ever other numbers, and memory
+# would grow for hours (docs/performance.md). They read these once, at the first product.
+for _name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_name, "64")
 
 if TYPE_CHECKING:
     from whit.core.errors import WhitError

@@ -130,3 +130,11 @@ def test_what_is_restored_goes_on_to_the_bit(dtype):
         push(each, optimizer, seed=9)
     for ours, expected in zip([*tensors_of(other), *second.masters], [*tensors_of(model), *first.masters], strict=True):
         assert torch.equal(ours, expected)
+
+
+def test_a_token_that_comes_often_is_added_up_in_float32():
+    model = nn.Sequential(nn.Embedding(3, 2)).bfloat16()
+    optimizer = Optimizer(model, CONSTANT, 1e-3)
+    model(torch.tensor([1] * 1000 + [2])).sum().backward()  # bf16 cannot count beyond 256
+    optimizer.collect()
+    assert optimizer.masters[0].grad.tolist() == [[0, 0], [1000, 1000], [1, 1]]

@@ -28,7 +28,7 @@ from whit.training.optim import Optimizer
 from whit.training.signals import Forward, Sums, accumulate, check_terms
 from whit.training.weights import token_weights
 
-ROW_MULTIPLE = 128  # tokens; see `collate`. Filling is charged to nobody
+ROW_MULTIPLE = 32  # tokens; see `collate`. Filling is charged to nobody
 
 
 @dataclass(frozen=True)

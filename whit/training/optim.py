@@ -42,6 +42,10 @@ class Optimizer:
                 self.names.append(name)
                 self.parameters.append(parameter)
         self.is_mixed = any(p.dtype in (torch.bfloat16, torch.float16) for p in self.parameters)
+        if self.is_mixed and all(p.device.type == "cpu" for p in self.parameters):
+            for module in model.modules():  # its rows go to the masters one by one: no dense gradient, no sum in bfloat16
+                if type(module) is nn.Embedding:
+                    module.sparse = True
         self.masters = [p.detach().float().clone() if self.is_mixed else p for p in self.parameters]
         decayed = [m for m in self.masters if m.dim() > 1]
         plain = [m for m in self.masters if m.dim() <= 1]
@@ -54,9 +58,13 @@ class Optimizer:
         master = self._master_of.get(id(parameter))
         if master is None:
             return
-        if master.grad is None:
-            master.grad = torch.zeros_like(master)
-        master.grad.add_(gradient)
+        if gradient.is_sparse:
+            master.grad = torch.zeros_like(master) if master.grad is None else master.grad
+            master.grad.index_add_(0, gradient._indices()[0], gradient._values().to(master.dtype))
+        elif master.grad is None:
+            master.grad = gradient.to(master.dtype, copy=True)
+        else:
+            master.grad.add_(gradient)
 
     def add_product(self, weight: Tensor, grad_TV: Tensor, hidden_TD: Tensor) -> None:
         """Add the gradient of a head's weight [V, D], grad^T hidden, some rows at a time.
