@@ -30,7 +30,7 @@ ONLY = {
 }
 THIRD_PARTY = {
     "core": {"pydantic", "pyarrow"},  # pyarrow: inside the reader of Parquet files
-    "kernels": {"torch"},
+    "kernels": {"torch", "triton"},
     "objectives": {"torch"},
     "verifiers": set(),
     "tasks": {"datasets"},

@@ -2,13 +2,13 @@
 
 import ctypes
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from whit.core.memory import total_bytes
 from whit.kernels.build import open_library
 
 SIGNATURES = {"arena_open": [ctypes.c_int64, ctypes.POINTER(ctypes.c_int)], "arena_close": []}
@@ -22,7 +22,7 @@ def kept_memory() -> Iterator[bool]:
     """
     library, is_open = _library(), ctypes.c_int(0)
     if library is not None:
-        library.arena_open(total_bytes(), ctypes.byref(is_open))
+        library.arena_open(_addresses(), ctypes.byref(is_open))
     try:
         yield bool(is_open)
     finally:
@@ -40,3 +40,8 @@ def _library() -> ctypes.CDLL | None:
         f"-DTORCH={torch.__version__}",
     )  # fmt: skip
     return open_library(("arena.cpp",), flags, SIGNATURES)[0]
+
+
+def _addresses() -> int:
+    """Of all physical memory: what could be held at once."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

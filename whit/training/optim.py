@@ -43,7 +43,9 @@ class Optimizer:
                 self.parameters.append(parameter)
         self.is_mixed = any(p.dtype in (torch.bfloat16, torch.float16) for p in self.parameters)
         if self.is_mixed and all(p.device.type == "cpu" for p in self.parameters):
-            for module in model.modules():  # its rows go to the masters one by one: no dense gradient, no sum in bfloat16
+            for (
+                module
+            ) in model.modules():  # its rows go to the masters one by one: no dense gradient, no sum in bfloat16
                 if type(module) is nn.Embedding:
                     module.sparse = True
         self.masters = [p.detach().float().clone() if self.is_mixed else p for p in self.parameters]
