@@ -1,5 +1,8 @@
 """Several steps before the host looks: the same completions as one step at a time, whatever ends when."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -76,55 +79,102 @@ def test_the_next_call_takes_the_same_state_and_sees_new_weights():
     assert engine._steps is not steps
 
 
-def test_a_step_that_cannot_be_captured_runs_as_it_is(monkeypatch):
-    monkeypatch.setattr(DeviceSteps, "captures", property(lambda _: True, lambda *_: None), raising=False)
-    with pytest.warns(UserWarning, match="without CUDA graphs"):
-        ours = generate(GREEDY.within(12), on_device=True)
-    assert_same(ours, generate(GREEDY.within(12), on_device=False))
+class Nothing:
+    """Stands for a stream of CUDA, and for what waits on it."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+    def wait_stream(self, _):
+        pass
 
 
 class Recorded:
-    """Stands for a CUDA graph: what is captured is what is run, as often as it is replayed."""
+    """Stands for a CUDA graph: what ran while it was captured runs again when it is replayed."""
 
     def __init__(self):
-        self.replayed = 0
+        self.step, self.replayed = None, 0
 
     def pool(self):
         return "pool"
 
     def replay(self):
         self.replayed += 1
+        self.step()
 
 
-def test_what_is_captured_is_replayed_and_the_state_before_it_stands(monkeypatch):
-    """The order of the calls, on a stand-in for CUDA: warm-up runs must leave no trace."""
+def on_a_stand_in(monkeypatch, *, fails=False):
+    """Device steps on a CPU that take it for CUDA; capturing runs the step once, as the stand-in can no other way."""
 
-    class Nothing:
-        def __init__(self, *_, **__):
-            pass
-
-        def __enter__(self):
-            return self
+    class Capture(Nothing):
+        def __init__(self, graph, pool=None):
+            self.graph = graph
 
         def __exit__(self, *_):
+            if fails:
+                raise RuntimeError("capture was invalidated")
             return False
 
-        def wait_stream(self, _):
-            pass
-
-    for name in ("Stream", "stream", "graph", "current_stream"):
+    for name in ("Stream", "stream", "current_stream"):
         monkeypatch.setattr(device_steps.torch.cuda, name, Nothing)
+    monkeypatch.setattr(device_steps.torch.cuda, "graph", Capture)
     monkeypatch.setattr(device_steps.torch.cuda, "CUDAGraph", Recorded)
+    monkeypatch.setattr(DeviceSteps, "can_capture", True)
+    plain = DeviceSteps._captured
+
+    def captured(self, rows, length):
+        graph = plain(self, rows, length)
+        graph.step = lambda: self._step(rows, length)
+        return graph
+
+    monkeypatch.setattr(DeviceSteps, "_captured", captured)
     shape = DECODER.config.shape
     cache = Cache(shape.num_layers, 4, shape.num_kv_heads, 32, shape.head_size, next(DECODER.parameters()))
     steps = DeviceSteps(DECODER, cache, torch.zeros(shape.vocab_size, dtype=torch.bool), GREEDY)
+    assert not steps.captures  # there is no GPU
     steps.captures = True
-    with torch.no_grad():
-        steps.run([7, 8, 9], [0, 0, 0], torch.zeros(2, 3))
-    assert steps.tokens_B.tolist() == [7, 8, 9, 0] and steps.positions_B.tolist() == [0, 0, 0, 0]
-    assert steps.at.item() == 0 and steps.is_done_B.tolist() == [False, False, False, True]
-    (replay,) = steps.replays.values()
-    assert replay.__self__.replayed == 2 and steps.pool == "pool"
-    with torch.no_grad():
-        steps.run([7, 8, 9, 1], [0, 0, 0, 0], torch.zeros(3, 4))
-    assert len(steps.replays) == 1 and replay.__self__.replayed == 5
+    return steps
+
+
+GIVEN = ([7, 8, 9], [0, 0, 0], torch.zeros(5, 3))
+
+
+@torch.no_grad()
+def test_what_is_captured_is_replayed_from_the_state_before_it(monkeypatch):
+    steps = on_a_stand_in(monkeypatch)
+    captured = steps.run(*GIVEN)
+    graph = steps.graphs[4, 32]
+    assert graph.replayed == 5 and steps.pool == "pool" and steps.at.item() == 5
+    steps.captures = False
+    assert captured == steps.run(*GIVEN)
+    steps.captures = True
+    steps.run(*GIVEN)
+    assert graph.replayed == 10 and len(steps.graphs) == 1
+
+
+@torch.no_grad()
+def test_a_step_that_cannot_be_captured_runs_as_it_is_from_then_on(monkeypatch):
+    steps = on_a_stand_in(monkeypatch, fails=True)
+    with pytest.warns(UserWarning, match="without CUDA graphs: capture was invalidated"):
+        ours = steps.run(*GIVEN)
+    assert not DeviceSteps.can_capture and not steps.graphs
+    steps.captures = False
+    assert ours == steps.run(*GIVEN)
+
+
+def test_other_settings_free_the_cache_of_the_last_ones_at_once():
+    engine = Engine(DECODER, STOPS, on_device=True)
+    engine.generate(PROMPTS, GREEDY.within(4))
+    kept = weakref.ref(engine._steps)
+    gc.disable()
+    try:
+        engine.generate(PROMPTS, Sampling(max_new_tokens=4))
+        assert kept() is None
+    finally:
+        gc.enable()

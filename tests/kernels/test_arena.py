@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -88,3 +90,14 @@ def test_a_system_that_grants_no_addresses_is_no_error():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("False tensor(1048576.)")
+
+
+def test_threads_may_take_and_give_at_once(opened):
+    def work(value):
+        kept = deque(maxlen=5)
+        for step in range(200):
+            kept.append(torch.full((40_000 + 1000 * (step % 17),), value))
+        return all(bool((tensor == value).all()) for tensor in kept)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, [1.0, 2.0, 3.0, 4.0]))

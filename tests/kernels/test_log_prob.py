@@ -130,6 +130,11 @@ def test_a_form_that_differs_is_found():
     assert _largest_difference(_Defined, cpu) == 0
 
 
+@torch.no_grad()
+def test_forms_are_compared_where_gradients_are_off():
+    assert _largest_difference(_Defined, torch.device("cpu")) == 0
+
+
 def test_a_gpu_without_triton_computes_the_definition(monkeypatch):
     monkeypatch.setitem(sys.modules, "whit.kernels.log_prob_cuda", None)  # as where it cannot be imported
     with pytest.warns(UserWarning, match="by PyTorch, not by Triton"):

@@ -114,11 +114,15 @@ def test_no_rows_are_no_work():
 
 
 @needs_compiled
-@pytest.mark.parametrize(("heads", "kv_heads", "size"), [(9, 3, 64), (4, 4, 32), (2, 1, 128), (6, 2, 20)])
-@pytest.mark.parametrize("window", [0, 5])
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "size"),
+    [(9, 3, 64), (4, 4, 32), (2, 1, 128), (6, 2, 20), (14, 2, 64), (10, 1, 32), (6, 2, 128)],
+)
+@pytest.mark.parametrize("window", [0, 5, 33])
 def test_one_new_token_attends_over_the_cache(heads, kv_heads, size, window):
     rows, length = 4, 90
-    q, k, v = drawn(rows, heads, size), drawn(rows, kv_heads, size, seed=1), drawn(rows, kv_heads, size, seed=2)
+    q, v = drawn(rows, heads, size), drawn(rows, kv_heads, size, seed=2)
+    k = drawn(rows, kv_heads, 2 * size, seed=1)[..., ::2]  # of any layout
     keys, values = drawn(rows + 1, kv_heads, length, size, seed=3), drawn(rows + 1, kv_heads, length, size, seed=4)
     before = keys.clone()
     positions = torch.tensor([0, 3, 70, 89])

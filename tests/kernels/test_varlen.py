@@ -43,6 +43,11 @@ def test_it_is_attention_document_by_document():
     assert largest_difference(kernel, CPU, torch.float64) < 1e-12
 
 
+@torch.no_grad()
+def test_it_is_compared_where_gradients_are_off():
+    assert largest_difference(kernel, CPU, torch.float64) < 1e-12
+
+
 def test_a_kernel_that_sees_the_next_token_is_found():
     wrong = lambda *given, **named: kernel(*given, **named, shift=1)  # noqa: E731
     assert largest_difference(wrong, CPU, torch.float64) > varlen.TOLERANCE

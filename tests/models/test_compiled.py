@@ -78,6 +78,16 @@ def test_without_a_compiler_the_reason_is_told(monkeypatch):
     assert is_plain(decoder)
 
 
+def test_a_result_that_is_not_a_number_is_found(monkeypatch):
+    def broken(graph, inputs):
+        return lambda *given: tuple(out * torch.nan if i else out for i, out in enumerate(graph.forward(*given)))
+
+    decoder = tiny_decoder(seed=1)
+    timed(monkeypatch, 1.0, 0.5)
+    assert "results differ by inf" in compile_layers(decoder, 32, MUCH, backend=broken)
+    assert is_plain(decoder)
+
+
 def test_wrong_results_are_found(monkeypatch):
     def wrong(graph, inputs):
         return lambda *given: tuple(1.01 * out if torch.is_tensor(out) else out for out in graph.forward(*given))

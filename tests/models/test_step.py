@@ -1,5 +1,9 @@
 """The compiled step against the model itself: as near to the exact logits as its own forward pass in bfloat16 is."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -18,6 +22,8 @@ KINDS = {
     "head of its own": {"tie_word_embeddings": False, "vocab_size": 77},
     "biases": {"model_type": "qwen2"},
     "norms of heads": {"model_type": "qwen3", "head_dim": 8, "num_attention_heads": 4, "num_key_value_heads": 2},
+    "heads of 64": {"head_dim": 64, "num_attention_heads": 7, "num_key_value_heads": 1},
+    "heads of 128": {"head_dim": 128, "num_attention_heads": 6, "num_key_value_heads": 2},
     "rescaled positions": {"rope_scaling": {"rope_type": "linear", "factor": 4.0}},
     "uneven sizes": {"hidden_size": 66, "intermediate_size": 102, "head_dim": 10, "num_attention_heads": 6,
                      "num_key_value_heads": 3},
@@ -69,6 +75,31 @@ def test_logits_and_cache_are_those_of_the_model(kind, rows):
     for ours, plain in zip(caches[0].keys + caches[0].values, caches[1].keys + caches[1].values, strict=True):
         assert torch.allclose(ours.float(), plain.float(), rtol=0.1, atol=0.1)
         assert (ours[:, :, 20:] == 0).all()
+
+
+GRANTED = """
+import torch
+from whit.models import step
+from whit.models.attention import Cache
+from whit.testing.tiny import tiny_decoder
+step.has_amx = lambda: False
+torch.set_num_threads(2)
+decoder = tiny_decoder(seed=3, dtype=torch.bfloat16)
+shape = decoder.config.shape
+with torch.no_grad():
+    cache = Cache(shape.num_layers, 3, shape.num_kv_heads, 8, shape.head_size, next(decoder.parameters()))
+    print(step.compiled_step(decoder, cache, 3)(torch.tensor([1, 2, 3]), torch.zeros(3, dtype=torch.long)).float().tolist())
+"""
+
+
+@needs_compiled
+@pytest.mark.parametrize("limit", [{"OMP_THREAD_LIMIT": "1"}, {"OMP_DYNAMIC": "true"}])
+def test_fewer_threads_than_asked_for_compute_the_same(limit):
+    def logits(**more):
+        environment = {**os.environ, **more}
+        return subprocess.run([sys.executable, "-c", GRANTED], env=environment, capture_output=True, check=True).stdout
+
+    assert logits(**limit) == logits()
 
 
 @needs_compiled

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from whit.kernels.transfer import moved
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -100,20 +102,20 @@ def collate(documents: Sequence[Document], device: torch.device, *, multiple: in
         lengths.append(filler)
         prefixes.append((0, 0))
     return Batch(
-        tokens_L=torch.tensor(tokens).to(device),
-        positions_L=torch.tensor(positions).to(device),
+        tokens_L=moved(torch.tensor(tokens), device),
+        positions_L=moved(torch.tensor(positions), device),
         lengths=tuple(lengths),
         prefixes=tuple(prefixes),
-        source_T=torch.tensor(sources, dtype=torch.long).to(device),
-        labels_T=torch.tensor(labels, dtype=torch.long).to(device),
-        sequence_T=torch.tensor(sequence, dtype=torch.long).to(device),
-        offset_T=torch.tensor(offset, dtype=torch.long).to(device),
+        source_T=moved(torch.tensor(sources, dtype=torch.long), device),
+        labels_T=moved(torch.tensor(labels, dtype=torch.long), device),
+        sequence_T=moved(torch.tensor(sequence, dtype=torch.long), device),
+        offset_T=moved(torch.tensor(offset, dtype=torch.long), device),
         recorded={
-            name: torch.tensor([v for d in documents for v in d.recorded[name]]).to(device)
+            name: moved(torch.tensor([v for d in documents for v in d.recorded[name]]), device)
             for name in (documents[0].recorded if documents else ())
         },
         facts={
-            name: torch.tensor([d.facts[name] for d in documents]).to(device)
+            name: moved(torch.tensor([d.facts[name] for d in documents]), device)
             for name in (documents[0].facts if documents else ())
         },
     )

@@ -8,8 +8,8 @@ where it fails, the same steps run without it.
 
 import warnings
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from whit.generation.sampler import Sampling, choose
 from whit.models.attention import Cache, Cached
 from whit.models.causal import CausalLM
+from whit.models.decoder import Decoder
 
 LOOK = 16  # tokens between two looks of the host: a sequence that ends is carried along until then
 ROWS = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -24,7 +25,9 @@ LENGTHS = 128  # tokens of the cache, of which attention reads a multiple
 
 
 class DeviceSteps:
-    """Steps of up to `rows` sequences on one cache, chosen by `sampling`."""
+    """Steps of the sequences in the slots of one cache, chosen by `sampling`."""
+
+    can_capture: ClassVar[bool] = True  # until it has failed in this process
 
     def __init__(self, decoder: CausalLM, cache: Cache, is_stop_V: Tensor, sampling: Sampling):
         self.decoder, self.cache, self.is_stop_V, self.sampling = decoder, cache, is_stop_V, sampling
@@ -36,8 +39,8 @@ class DeviceSteps:
         dtype = torch.promote_types(cache.keys[0].dtype, torch.float32)
         self.logprobs_KB = torch.zeros(LOOK, rows, dtype=dtype, device=device)
         self.at = torch.zeros(1, dtype=torch.long, device=device)
-        self.captures = device.type == "cuda"
-        self.replays: dict[tuple[int, int], Callable[[], None]] = {}
+        self.captures = device.type == "cuda" and isinstance(decoder, Decoder)  # what others do inside is not known
+        self.graphs: dict[tuple[int, int], Any] = {}
         self.pool: Any = None
 
     def run(
@@ -58,9 +61,12 @@ class DeviceSteps:
         self.at.zero_()
         rows = min(ROWS[bisect_left(ROWS, num)] if num <= ROWS[-1] else capacity, capacity)
         length = min(-(-(max(positions) + count) // LENGTHS) * LENGTHS, self.cache.length)
-        replay = self._replay(rows, length)
+        graph = self._graph(rows, length)
         for _ in range(count):
-            replay()
+            if graph:
+                graph.replay()
+            else:
+                self._step(rows, length)
         return self.ids_KB[:count, :num].tolist(), self.logprobs_KB[:count, :num].tolist()
 
     def _step(self, rows: int, length: int) -> None:
@@ -78,33 +84,35 @@ class DeviceSteps:
         )  # who has ended stays: its slot is its own until it is given up
         self.at.add_(1)
 
-    def _replay(self, rows: int, length: int) -> Callable[[], None]:
-        found = self.replays.get((rows, length))
-        if found is None:
-            found = self._captured(rows, length) if self.captures else lambda: self._step(rows, length)
-            self.replays[rows, length] = found
-        return found
+    def _graph(self, rows: int, length: int) -> Any:
+        """The captured step of a bucket; None where there are no graphs."""
+        if not self.captures or not self.can_capture:
+            return None
+        if (rows, length) not in self.graphs:
+            try:
+                self.graphs[rows, length] = self._captured(rows, length)
+            except Exception as e:  # whatever cannot be captured runs as it is
+                DeviceSteps.can_capture = False
+                warnings.warn(f"sampling runs without CUDA graphs: {e}", stacklevel=2)
+        return self.graphs.get((rows, length))
 
-    def _captured(self, rows: int, length: int) -> Callable[[], None]:
+    def _captured(self, rows: int, length: int) -> Any:
         """The step as a graph. Its first runs, which choose kernels and find memory, leave the state as it was."""
         state = (self.tokens_B, self.positions_B, self.is_done_B, self.at)
         before = [tensor.clone() for tensor in state]
+        current, beside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
         try:
-            beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            beside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(beside):
-                for _ in range(2):
+            with torch.cuda.stream(current):  # a capture that fails leaves its own stream in place
+                beside.wait_stream(current)
+                with torch.cuda.stream(beside):
+                    for _ in range(2):
+                        self._step(rows, length)
+                current.wait_stream(beside)
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph, pool=self.pool):
                     self._step(rows, length)
-            torch.cuda.current_stream().wait_stream(beside)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self.pool):
-                self._step(rows, length)
             self.pool = self.pool or graph.pool()
-        except Exception as e:  # a model whose steps cannot be captured: it runs as it is
-            warnings.warn(f"sampling runs without CUDA graphs: {e}", stacklevel=2)
-            self.captures = False
-            return lambda: self._step(rows, length)
+            return graph
         finally:
             for tensor, value in zip(state, before, strict=True):
                 tensor.copy_(value)
-        return graph.replay

@@ -156,7 +156,13 @@ class Engine:
         shape = self.decoder.config.shape
         element = next(self.decoder.parameters()).element_size()
         row_bytes = 2 * shape.num_layers * shape.num_kv_heads * shape.head_size * longest * element
-        return max(1, min(self.max_rows, wanted, MAX_CACHE_BYTES // row_bytes))
+        return max(1, min(self.max_rows, wanted, self._cache_bytes() // row_bytes))
+
+    def _cache_bytes(self) -> int:
+        """What the keys and values may take: of a GPU's free memory a quarter, since training may want the rest."""
+        if self.device.type != "cuda" or self._steps:
+            return MAX_CACHE_BYTES
+        return min(MAX_CACHE_BYTES, torch.cuda.mem_get_info(self.device)[0] // 4)
 
     def _cache(self, rows: int, longest: int) -> Cache:
         shape = self.decoder.config.shape

@@ -13,7 +13,7 @@
 namespace {
 
 constexpr size_t LEAST = 1 << 16;  // bytes; smaller tensors are left to the system's own lists
-constexpr size_t GRAIN = 1 << 12;
+constexpr size_t GRAIN = 1 << 16;  // as large as any system's pages, so that no two tensors share one
 
 // Best fit: the smallest hole that is large enough, the lowest of equals; a hole grows by its neighbours.
 struct Arena final : c10::Allocator {
@@ -53,11 +53,6 @@ struct Arena final : c10::Allocator {
         add(at, bytes);
     }
 
-    void trim() {
-        const std::lock_guard<std::mutex> lock(mutex);
-        for (const auto &[at, bytes] : holes) madvise(at, bytes, MADV_DONTNEED);
-    }
-
     bool holds(const void *at) const { return at >= base && at < base + size; }
 
     c10::DataPtr allocate(size_t bytes) override;
@@ -89,6 +84,7 @@ c10::DeleterFnPtr Arena::raw_deleter() const { return &release; }
 // count. is_open: 0 where the system does not give them.
 extern "C" void arena_open(int64_t bytes, int *is_open) {
     Arena &a = arena();
+    const std::lock_guard<std::mutex> lock(a.mutex);
     if (!a.base) {
         void *at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (at == MAP_FAILED) return;
@@ -102,7 +98,8 @@ extern "C" void arena_open(int64_t bytes, int *is_open) {
 
 extern "C" void arena_close() {
     Arena &a = arena();
+    const std::lock_guard<std::mutex> lock(a.mutex);
     if (--a.depth) return;
     c10::SetCPUAllocator(c10::GetDefaultCPUAllocator(), 0);
-    a.trim();
+    for (const auto &[at, bytes] : a.holes) madvise(at, bytes, MADV_DONTNEED);
 }

@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -107,11 +108,12 @@ def _built(compiler: str, sources: Sequence[str], flags: Sequence[str]) -> Path:
     target = CACHE.expanduser() / f"{files[0].stem}-{key}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_suffix(f".{os.getpid()}.part")
+        handle, beside = tempfile.mkstemp(suffix=".part", dir=target.parent)
+        os.close(handle)
         inputs = [str(file) for file in files if file.suffix == ".cpp"]
-        command = [compiler, "-std=c++17", "-fPIC", "-shared", *inputs, *flags, "-o", str(beside)]
+        command = [compiler, "-std=c++17", "-fPIC", "-shared", *inputs, *flags, "-o", beside]
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-        beside.rename(target)  # whole or not at all, whoever else builds it now
+        Path(beside).rename(target)  # whole or not at all, whoever else builds it now
     return target
 
 

@@ -38,14 +38,14 @@ extern "C" void decode(const Model *model, const Layer *layers, const int64_t *t
         attended(rows * queries), inner(rows * m.inner);
     bf16 *x = hidden.data(), *y = normed.data();
     auto *attend = m.size == 64 ? one_head<64> : m.size == 128 ? one_head<128> : m.size == 32 ? one_head<32> : one_head<0>;
-    const auto project = [&](const bf16 *w, const bf16 *bias, bf16 *out, int64_t outputs, int thread) {
-        product(y, rows, m.width, w, outputs, thread, threads, [=](int64_t i, int64_t column, const float *sums, int64_t count) {
+    const auto project = [&](const bf16 *w, const bf16 *bias, bf16 *out, int64_t outputs, int part, int parts) {
+        product(y, rows, m.width, w, outputs, part, parts, [=](int64_t i, int64_t column, const float *sums, int64_t count) {
             bf16 *row = out + i * outputs + column;
             EACH(j, count) row[j] = narrow(bias ? sums[j] + wide(bias[column + j]) : sums[j]);
         });
     };
-    const auto add = [&](const bf16 *in, const bf16 *w, int64_t inputs, int thread) {
-        product(in, rows, inputs, w, m.width, thread, threads, [=](int64_t i, int64_t column, const float *sums, int64_t count) {
+    const auto add = [&](const bf16 *in, const bf16 *w, int64_t inputs, int part, int parts) {
+        product(in, rows, inputs, w, m.width, part, parts, [=](int64_t i, int64_t column, const float *sums, int64_t count) {
             bf16 *row = x + i * m.width + column;
             EACH(j, count) row[j] = narrow(wide(row[j]) + rounded(sums[j]));
         });
@@ -53,16 +53,16 @@ extern "C" void decode(const Model *model, const Layer *layers, const int64_t *t
     #pragma omp parallel num_threads(threads)
     {
         std::vector<float> score(group * length);
-        const int thread = omp_get_thread_num();
+        const int part = omp_get_thread_num(), parts = omp_get_num_threads();  // the system may grant fewer than asked for
         #pragma omp for
         for (int64_t i = 0; i < rows; i++) memcpy(x + i * m.width, m.embedding + tokens[i] * m.width, m.width * sizeof(bf16));
         for (int64_t l = 0; l < m.layers; l++) {
             const Layer &at = layers[l];
             #pragma omp for
             for (int64_t i = 0; i < rows; i++) norm_row(x + i * m.width, at.norm, y + i * m.width, m.width, m.eps);
-            project(at.q, at.q_bias, q.data(), queries, thread);
-            project(at.k, at.k_bias, k.data(), keys, thread);
-            project(at.v, at.v_bias, v.data(), keys, thread);
+            project(at.q, at.q_bias, q.data(), queries, part, parts);
+            project(at.k, at.k_bias, k.data(), keys, part, parts);
+            project(at.v, at.v_bias, v.data(), keys, part, parts);
             #pragma omp barrier
             #pragma omp for schedule(dynamic, 1)
             for (int64_t task = 0; task < rows * m.kv_heads; task++) {
@@ -85,22 +85,22 @@ extern "C" void decode(const Model *model, const Layer *layers, const int64_t *t
                 attend(own_q, row_keys, row_values, attended.data() + task * group * m.size, score.data(), group, 0, last,
                        length, m.size, m.scale);
             }
-            add(attended.data(), at.o, queries, thread);
+            add(attended.data(), at.o, queries, part, parts);
             #pragma omp barrier
             #pragma omp for
             for (int64_t i = 0; i < rows; i++) norm_row(x + i * m.width, at.mlp_norm, y + i * m.width, m.width, m.eps);
-            project(at.gate, nullptr, inner.data(), m.inner, thread);
-            product(y, rows, m.width, at.up, m.inner, thread, threads,
+            project(at.gate, nullptr, inner.data(), m.inner, part, parts);
+            product(y, rows, m.width, at.up, m.inner, part, parts,
                     [&](int64_t i, int64_t column, const float *sums, int64_t count) {
                         bf16 *row = inner.data() + i * m.inner + column;
                         EACH(j, count) row[j] = narrow(gated(wide(row[j]), rounded(sums[j])));
                     });
             #pragma omp barrier
-            add(inner.data(), at.down, m.inner, thread);
+            add(inner.data(), at.down, m.inner, part, parts);
             #pragma omp barrier
         }
         #pragma omp for
         for (int64_t i = 0; i < rows; i++) norm_row(x + i * m.width, m.norm, y + i * m.width, m.width, m.eps);
-        project(m.head, nullptr, logits, m.vocabulary, thread);
+        project(m.head, nullptr, logits, m.vocabulary, part, parts);
     }
 }

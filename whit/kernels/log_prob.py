@@ -21,6 +21,11 @@ def log_prob(logits_TV: Tensor, labels_T: Tensor, temperature: float = 1.0) -> t
     return lp_T, entropy_T
 
 
+def is_compiled(logits_TV: Tensor) -> bool:
+    """Whether there is a form that makes no float32 copies of such logits."""
+    return _form(logits_TV) is not _Defined
+
+
 def _form(logits_TV: Tensor) -> Any:
     if not logits_TV.is_contiguous():
         return _Defined
@@ -45,6 +50,7 @@ def _on_gpu() -> Any:
     return InTriton
 
 
+@torch.enable_grad()
 def _largest_difference(form: Any, device: torch.device) -> float:
     """Between a form and the definition: values and gradients of a few random rows."""
     generator = torch.Generator().manual_seed(0)

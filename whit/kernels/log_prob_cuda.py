@@ -25,10 +25,11 @@ def _sums(logits, labels, lps, entropies, normalisers, size, inverse_temperature
         at = start + tl.arange(0, BLOCK)
         x = tl.load(logits + row * size + at, mask=at < size, other=float("-inf")).to(tl.float32) * inverse_temperature
         higher = tl.maximum(most, tl.max(x, 0))
-        before = tl.exp(most - higher)
-        mass = tl.exp(x - higher)
-        moment = before * (moment + tl.where(total > 0, (most - higher) * total, 0.0))
-        moment += tl.sum(tl.where(mass > 0, mass * (x - higher), 0.0), 0)
+        top = tl.where(higher == float("-inf"), 0.0, higher)  # of nothing but minus infinities
+        before = tl.exp(most - top)
+        mass = tl.exp(x - top)
+        moment = before * (moment + tl.where(total > 0, (most - top) * total, 0.0))
+        moment += tl.sum(tl.where(mass > 0, mass * (x - top), 0.0), 0)
         total = before * total + tl.sum(mass, 0)
         most = higher
     label = tl.load(labels + row)

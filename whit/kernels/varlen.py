@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from whit.kernels.transfer import moved
+
 TOLERANCE = 0.02  # of bfloat16 values of size 1
 
 
@@ -42,9 +44,9 @@ class Layout:
                 torch.cat((torch.arange(start, start + length), torch.arange(first, last)))
                 for (start, length), first, last in zip(at, ends[:-1].tolist(), ends[1:].tolist(), strict=True)
             ]
-            keys = torch.cat(places).to(device)
+            keys = moved(torch.cat(places), device)
         longest = int(own.max()), int((own + before).max())
-        return cls(ends.to(device), all_ends.to(device), longest, keys)
+        return cls(moved(ends, device), moved(all_ends, device), longest, keys)
 
 
 def can_attend_varlen(q_LHD: Tensor) -> bool:
@@ -94,6 +96,7 @@ def _function() -> Callable[..., Any] | None:
     return varlen_attn
 
 
+@torch.enable_grad()
 def largest_difference(function: Callable[..., Any], device: torch.device, dtype: torch.dtype) -> float:
     """Between `function` and plain attention, one document at a time: output and gradients, with prefixes and a window."""
     lengths, prefixes, generator = [5, 9, 1, 40], [(0, 0), (0, 5), (0, 5), (0, 0)], torch.Generator().manual_seed(0)

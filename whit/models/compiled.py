@@ -47,8 +47,8 @@ def compile_layers(model: CausalLM, num_tokens: int, flops_left: float | None, *
     except Exception as e:  # whatever a compiler may raise: no compiler, no memory, an operator it does not know
         restore_layers(model)
         return f"not compiled: {' '.join(str(e).split())[:160] or type(e).__name__}"
-    largest = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, plain, strict=True))
-    if not largest <= TOLERANCE[next(model.parameters()).dtype]:
+    largest = max(_difference(a, b) for a, b in zip(found, plain, strict=True))
+    if largest > TOLERANCE[next(model.parameters()).dtype]:
         restore_layers(model)
         return f"not compiled: the compiled layer's results differ by {largest:.1g}"
     if after > (1 - LEAST_GAIN) * before:
@@ -62,6 +62,11 @@ def restore_layers(model: Decoder) -> None:
     for layer in _layers(model):
         vars(layer).pop("before", None)
         vars(layer).pop("after", None)
+
+
+def _difference(found: Tensor, expected: Tensor) -> float:
+    """The largest, as a share of the largest value; what is not a number differs by everything."""
+    return float(((found - expected).abs().max() / expected.abs().max()).nan_to_num(float("inf")))
 
 
 def _layers(model: Decoder) -> list[Any]:

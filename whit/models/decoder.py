@@ -70,7 +70,7 @@ class _Backbone(nn.Module):
     def forward(self, tokens_L: Tensor, positions_L: Tensor, attention: Attention, recompute: bool) -> Tensor:
         x_LD = self.embed_tokens(tokens_L)
         if self.config.is_gemma:  # the scale is rounded to the weights' dtype, as published
-            x_LD = x_LD * torch.tensor(self.config.shape.width**0.5, dtype=x_LD.dtype, device=x_LD.device)
+            x_LD = x_LD * torch.tensor(self.config.shape.width**0.5, dtype=x_LD.dtype).item()
         ropes = {rope: angles(rope, positions_L, self.config.shape.head_size, x_LD.dtype) for rope in self._ropes()}
         for layer, window in zip(self.layers, self.config.windows, strict=True):
             rope = ropes[self.config.local_rope if window else self.config.rope]

@@ -23,7 +23,8 @@ MIN_TOKENS = 512  # fewer rows slow the matrix products
 # More tokens than these make no step faster. On a CPU a thousand are enough, and what they keep should stay small.
 CPU_TOKENS, CPU_BYTES = 4096, 3 << 29
 GPU_TOKENS = 32_768
-HEAD_BYTES = 5 * (64 << 20)  # a chunk of logits and its copies: see `signals.CHUNK_BYTES`
+# A chunk of logits and its copies: see `signals.CHUNK_BYTES`, and `GPU_CHUNK_BYTES`, of which two in bfloat16 exist.
+HEAD_BYTES, GPU_HEAD_BYTES = 5 * (64 << 20), 1 << 30
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,11 @@ def plan_memory(decoder: CausalLM, optimizer: Optimizer, max_tokens: int = 0) ->
     device = next(decoder.parameters()).device
     states = STATE_BYTES * sum(p.numel() for p in optimizer.parameters)
     limit, held = _limits(device)
-    free = limit - held - states - HEAD_BYTES
+    head = GPU_HEAD_BYTES if device.type == "cuda" else HEAD_BYTES
+    free = limit - held - states - head
     if free <= 0:
         raise BudgetError(
-            f"training all of this model takes {_gb(held + states + HEAD_BYTES)} before its first token, and {_gb(limit)} "
+            f"training all of this model takes {_gb(held + states + head)} before its first token, and {_gb(limit)} "
             "of memory may be used. Train adapters (lora), use fewer workers, or take a smaller model."
         )
     asked, token_bytes = decoder.recompute, {}

@@ -15,8 +15,7 @@ from torch import Tensor
 from whit.core.errors import PartError, did_you_mean
 from whit.core.parts import inputs
 from whit.data.batch import Batch
-from whit.kernels.build import runs
-from whit.kernels.log_prob import log_prob
+from whit.kernels.log_prob import is_compiled, log_prob
 from whit.models.attention import Packed
 from whit.models.causal import CausalLM
 from whit.objectives._types import Term
@@ -28,8 +27,8 @@ MADE = (
     "entropy_T", "labels_T", "logits_TV", "logprobs_T", "offset_T", "progress", "sequence_T", "teacher_logits_TV",
     "teacher_logprobs_T",
 )  # fmt: skip
-# Float32 logits of one chunk, where several copies of it live at once; and where none does: there is a compiled form, which
-# reads bfloat16 logits, or a GPU, which has more room and needs more rows.
+# Float32 logits of one chunk, where several copies of it live at once; and where none does, because a compiled form reads
+# bfloat16 logits: on a CPU, and on a GPU, which needs more rows.
 CHUNK_BYTES, COMPILED_CHUNK_BYTES, GPU_CHUNK_BYTES = 64 << 20, 256 << 20, 1 << 30
 
 
@@ -72,7 +71,7 @@ class Sums:
             self.watch(name, value)
 
     def read(self, **more: Tensor) -> dict[str, float]:
-        """All of them, and `more`, as numbers: the one place where a step waits for its device."""
+        """All of them, and `more`, as numbers: the one place where a step asks its device for any."""
         named = {**self.terms, **self.totals, **more}
         device = next(iter(self.terms.values())).device
         return dict(zip(named, torch.stack([v.to(device) for v in named.values()]).tolist(), strict=True))
@@ -266,7 +265,8 @@ def row_chunks(num_rows: int, decoder: CausalLM, chunk_bytes: int = 0, *, reads_
     """Rows that go through the head together. reads_logits: whether an objective makes copies of the logits."""
     weight_VD = decoder.head().weight
     if not chunk_bytes:
-        plain = COMPILED_CHUNK_BYTES if runs(weight_VD) and not reads_logits else CHUNK_BYTES
-        chunk_bytes = GPU_CHUNK_BYTES if weight_VD.device.type == "cuda" else plain
+        chunk_bytes = CHUNK_BYTES
+        if is_compiled(weight_VD) and not reads_logits:
+            chunk_bytes = GPU_CHUNK_BYTES if weight_VD.is_cuda else COMPILED_CHUNK_BYTES
     size = max(1, chunk_bytes // (4 * weight_VD.shape[0]))
     return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]

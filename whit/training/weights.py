@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from whit.data.batch import Document
+from whit.kernels.transfer import moved
 from whit.objectives._types import Term
 
 
@@ -34,4 +35,4 @@ def token_weights(documents: Sequence[Document], term: Term) -> list[float]:
 
 def spread(per_document: Sequence[float], sequence_T: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """[T]: each supervised token takes the weight of its document."""
-    return torch.tensor(per_document, dtype=dtype, device=sequence_T.device)[sequence_T]
+    return moved(torch.tensor(per_document, dtype=dtype), sequence_T.device)[sequence_T]

@@ -100,7 +100,8 @@ class Pool:
         while True:
             line, verdict = self._waiting.get()
             try:
-                worker = worker or _start()
+                if worker is None or worker.poll() is not None:  # or it ended after its last verdict
+                    worker = _start()
                 answer = self._ask(worker, line)
                 if answer is None:
                     worker.kill()
@@ -108,10 +109,11 @@ class Pool:
                     reason = f"no verdict after {self.max_seconds:g} s"
                     answer, worker = {"correct": False, "status": "timeout", "reason": reason}, None
                 elif not answer:
-                    reason = f"the verifier ended its process (status {worker.wait()})"
+                    reason = f"the verifier ended its process (status {_ended(worker)})"
                     answer, worker = {"correct": False, "status": "crash", "reason": reason}, None
                 verdict.set_result(Verdict(**answer))
             except Exception as error:  # whoever waits must hear of it
+                worker = None
                 verdict.set_exception(error)
 
     def _ask(self, worker: subprocess.Popen[str], line: str) -> Mapping[str, Any] | None:
@@ -123,7 +125,19 @@ class Pool:
             return {}
         if not select.select([worker.stdout], [], [], self.max_seconds)[0]:
             return None
-        return json.loads(worker.stdout.readline() or "{}")  # type: ignore[no-any-return]
+        try:
+            return json.loads(worker.stdout.readline() or "{}")  # type: ignore[no-any-return]
+        except ValueError:  # it ended in the middle of a line
+            return {}
+
+
+def _ended(worker: "subprocess.Popen[str]") -> int:
+    """Its exit status; one that only closed its output is ended."""
+    try:
+        return worker.wait(5)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        return worker.wait()
 
 
 @cache
