@@ -34,7 +34,8 @@ def compare(
 
     figure: what the ratio is of, the first side over the others; more is better. guard: figures of quality, which have to
     agree and are printed. peers: packages whose versions are printed. variant: an option whose value makes another bench.
-    aims: by peer, the least ratio that is wanted, and the most memory, as a share of the peer's (0: none is set).
+    aims: by peer, the least ratio that is wanted, and the most memory, as a share of the peer's (0: none is set);
+        "peer-value" for one value of the variant.
     """
     parser = argparse.ArgumentParser(description=name)
     parser.add_argument("--side", choices=sorted(sides))
@@ -54,9 +55,12 @@ def compare(
     chosen = [side for side in sides if side in arguments.sides]
     rounds = [{side: _run(side, arguments.threads) for side in chosen} for _ in range(arguments.rounds)]
     usual = vars(parser.parse_args([]))
+    wanted = dict(aims or {})
     if variant:
-        name = f"{name}-{vars(arguments)[variant]}"
-    told = _summary(name, chosen, rounds, figure, guard, peers, aims or {})
+        value = vars(arguments)[variant]
+        name = f"{name}-{value}"
+        wanted |= {side: wanted[f"{side}-{value}"] for side in sides if f"{side}-{value}" in wanted}
+    told = _summary(name, chosen, rounds, figure, guard, peers, wanted)
     print(told["table"])
     if arguments.json:
         arguments.json.write_text(json.dumps({key: value for key, value in told.items() if key != "table"}, indent=1))

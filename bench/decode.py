@@ -198,4 +198,4 @@ def options(parser: argparse.ArgumentParser) -> None:
 if __name__ == "__main__":
     compare("decode", {"whit": whit, "transformers": transformers, "llama_cpp": llama_cpp}, figure="decode_per_second",
             guard=("logprob_gap",), options=options, variant="rows", peers=("llama_cpp_python",),
-            aims={"transformers": (5.0, 0.0), "llama_cpp": (0.8, 0.0)})  # fmt: skip
+            aims={"transformers": (5.0, 0.0), "llama_cpp": (0.8, 0.0), "llama_cpp-16": (1.0, 0.0)})  # fmt: skip
