@@ -79,9 +79,8 @@ class DeviceSteps:
         self.logprobs_KB[:, :rows].index_copy_(0, self.at, logprobs_B[None])
         is_done_B.logical_or_(self.is_stop_V[ids_B])
         tokens_B.copy_(ids_B)
-        positions_B.add_(~is_done_B).clamp_(
-            max=length - 1
-        )  # who has ended stays: its slot is its own until it is given up
+        # Who has ended stays where it is: its slot is its own until it is given up.
+        positions_B.add_(~is_done_B).clamp_(max=length - 1)
         self.at.add_(1)
 
     def _graph(self, rows: int, length: int) -> Any:

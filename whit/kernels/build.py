@@ -22,14 +22,8 @@ SOURCES = ("cpu.cpp", "attention.cpp", "decode.cpp", "sample.cpp", "heads.h", "p
 CACHE = Path("~/.cache/whit/kernels")
 # Sums may be reordered, so that they use vectors; infinities and what is not a number keep their meaning.
 FLAGS = (
-    "-O3",
-    "-march=native",
-    "-fopenmp",
-    "-fno-math-errno",
-    "-fno-trapping-math",
-    "-fno-signed-zeros",
-    "-fassociative-math",
-)
+    "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math",
+)  # fmt: skip
 POINTER, COUNT, REAL, THREADS = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
 SIGNATURES: dict[str, list[Any]] = {
     "rms_norm": [POINTER] * 4 + [COUNT] * 2 + [REAL, THREADS],
@@ -108,12 +102,12 @@ def _built(compiler: str, sources: Sequence[str], flags: Sequence[str]) -> Path:
     target = CACHE.expanduser() / f"{files[0].stem}-{key}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(suffix=".part", dir=target.parent)
-        os.close(handle)
         inputs = [str(file) for file in files if file.suffix == ".cpp"]
-        command = [compiler, "-std=c++17", "-fPIC", "-shared", *inputs, *flags, "-o", beside]
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-        Path(beside).rename(target)  # whole or not at all, whoever else builds it now
+        with tempfile.TemporaryDirectory(dir=target.parent) as beside:
+            made = Path(beside, target.name)
+            command = [compiler, "-std=c++17", "-fPIC", "-shared", *inputs, *flags, "-o", str(made)]
+            subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+            made.rename(target)  # whole or not at all, whoever else builds it now
     return target
 
 
