@@ -71,10 +71,8 @@ def attend(
     keys, values: [at least B, h, length, D]. positions_B: where the new tokens stand, int64.
     window: how many tokens a query sees, itself among them; 0 for all.
     """
-    out, k_BhD = (
-        torch.empty_like(q_BHD),
-        k_BhD.contiguous(),
-    )  # a name of its own keeps the copy for as long as it is read
+    out = torch.empty_like(q_BHD)
+    k_BhD = k_BhD.contiguous()  # a name keeps the copy for as long as it is read
     rows, heads, size = q_BHD.shape
     native().attend(
         q_BHD.data_ptr(), k_BhD.data_ptr(), v_BhD.data_ptr(), keys.data_ptr(), values.data_ptr(),
