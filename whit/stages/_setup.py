@@ -13,8 +13,9 @@ from whit.core.errors import CollapseError, DataError
 from whit.core.rundir import Run, read_metrics, saving, snapshot
 from whit.core.seeds import stream
 from whit.core.types import Artifact, Example
-from whit.data.batch import Document
+from whit.data.batch import Document, collate
 from whit.data.render import Renderer
+from whit.data.sharing import micro_batches
 from whit.models.adapters import Lora, add_lora, merge_lora, save_lora
 from whit.models.causal import CausalLM
 from whit.models.compiled import compile_layers
@@ -26,8 +27,10 @@ from whit.training.collapse import collapse
 from whit.training.loop import Producer, train
 from whit.training.memory import Memory, plan_memory
 from whit.training.optim import Optim, Optimizer
-from whit.training.signals import Forward
+from whit.training.signals import Forward, score
 
+NUM_WATCHED = 64
+SCORED_TOKENS = 4096  # at once, without gradient: more are no faster
 NO_RATIONALE = 'no training example has a rationale. Use source = "answers" or source = "own".'
 
 
@@ -77,18 +80,22 @@ def renderer_of(policy: Policy, run: Run) -> Renderer:
 
 def train_and_save(
     trainee: Trainee, run: Run, terms: Sequence[Term], producer: Producer, *, num_steps: int | None = None,
-    teacher: Policy | None = None, temperature: float = 1.0, by_reward: bool = False, **outcome: object,
+    teacher: Policy | None = None, temperature: float = 1.0, by_reward: bool = False, watched: Sequence[Document] = (),
+    **outcome: object,
 ) -> Artifact:  # fmt: skip
     """Run the loop and seal the artifact. A collapse is an outcome that is recorded.
 
     Of a loss that is not finite the weights before it are saved; of a reward that fell away, or a loss that rose, the last.
-    by_reward: whether it is a reward that is maximised. outcome: what else the artifact's record says.
+    by_reward: whether it is a reward that is maximised. watched: documents whose mean log-probability a token is recorded
+        before and after, over the first NUM_WATCHED. outcome: what else the artifact's record says.
     """
     forward = Forward(trainee.policy.decoder, teacher.decoder if teacher else None, temperature)
     outcome["peak_lr"] = trainee.optimizer.peak_lr
     rank = trainee.lora.rank if trainee.lora else 0
     memory, compiled = prepare(trainee.policy.decoder, trainee.optimizer, trainee.max_tokens, run)
     outcome |= compiled
+    if watched:
+        outcome["logprob_before"] = mean_logprob(trainee.policy.decoder, watched[:NUM_WATCHED])
     try:
         outcome["updates"] = train(
             forward, terms, producer, trainee.optimizer, run,
@@ -98,7 +105,17 @@ def train_and_save(
             outcome["collapsed"] = found
     except CollapseError as error:
         outcome["collapsed"] = str(error)
+    if watched:
+        outcome["logprob_after"] = mean_logprob(trainee.policy.decoder, watched[:NUM_WATCHED])
     return run.save(lambda directory: _write(trainee, directory), **outcome)
+
+
+def mean_logprob(decoder: CausalLM, documents: Sequence[Document]) -> float:
+    """Mean log-probability of the supervised tokens under a model, nats. It measures, so it is not charged."""
+    device, total = next(decoder.parameters()).device, 0.0
+    for members in micro_batches(documents, SCORED_TOKENS):
+        total += float(score(decoder, collate([documents[i] for i in members], device))[0].sum())
+    return total / max(1, sum(d.num_supervised for d in documents))
 
 
 def prepare(decoder: CausalLM, optimizer: Optimizer, max_tokens: int, run: Run) -> tuple[Memory, dict[str, str]]:

@@ -25,13 +25,11 @@ from whit.models.load import load_policy
 from whit.prompting.zero_shot import zero_shot
 from whit.rollouts.batches import to_documents
 from whit.rollouts.collect import collect, figures
-from whit.stages._setup import in_epochs, set_up, train_and_save
+from whit.stages._setup import SCORED_TOKENS, in_epochs, set_up, train_and_save
 from whit.stages._task import load_task
 from whit.training.loop import Feed
 from whit.training.optim import Optim
 from whit.training.signals import score
-
-SCORED_TOKENS = 4096  # at once, without gradient: more are no faster
 
 
 def rl(

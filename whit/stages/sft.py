@@ -1,7 +1,7 @@
 """Supervised fine-tuning: next-token loss on completions, full or LoRA.
 
-What it trains on is explicit: given rationales, bare answers, or the model's own verified solutions (rejection sampling,
-arXiv:2203.14465; its sampling is charged).
+What it trains on is explicit: given rationales, bare answers, the model's own verified solutions (rejection sampling,
+arXiv:2203.14465; its sampling is charged), or the traces that the stage before made.
 """
 
 from typing import Annotated, Literal
@@ -23,10 +23,11 @@ from whit.rollouts.collect import collect
 from whit.stages._setup import Trainee, gold_documents, in_epochs, open_ended, set_up, steps_of, train_and_save
 from whit.stages._task import load_task
 from whit.stages._terms import TermSpec, build_terms
+from whit.stages._traces import load_traces
 from whit.training.loop import Feed
 from whit.training.optim import Optim
 
-Source = Literal["rationales", "answers", "own"]
+Source = Literal["rationales", "answers", "own", "traces"]
 
 
 def sft(
@@ -49,8 +50,8 @@ def sft(
 ) -> Artifact:
     """Minimise the terms (cross-entropy) on the training split's completions until the budget is spent.
 
-    source: "rationales" (the worked solution, then the answer), "answers" (the answer alone) or "own" (completions of the
-        start model that the verifier accepts).
+    source: "rationales" (the worked solution, then the answer), "answers" (the answer alone), "own" (completions of the
+        start model that the verifier accepts) or "traces" (what the stage before made).
     end_of_turn: whether the token that ends an answer is supervised; without it the model does not learn to stop, and
         pre-flight refuses.
     epochs: stop after so many passes even if budget is left; None uses the whole budget.
@@ -63,6 +64,8 @@ def sft(
     trainee = set_up(start, run, "sft", optim, lora, max_tokens=max_tokens, recompute=recompute)
     if source == "own":
         documents = _own_documents(trainee, run, train_split, own_share, own_samples, own_prompts, sampling)
+    elif source == "traces":
+        documents = [trace.document(trainee.renderer) for trace in load_traces(start, "sft")]
     else:
         documents = gold_documents(trainee.renderer, train_split, with_rationale=source == "rationales")
     if not end_of_turn:
@@ -74,7 +77,8 @@ def sft(
         return None if chosen is None else Feed([documents[i] for i in chosen])
 
     num_steps = steps_of(len(documents), batch_documents, epochs)
-    return train_and_save(trainee, run, build_terms(terms), producer, num_steps=num_steps)
+    watched = documents if source == "traces" else []
+    return train_and_save(trainee, run, build_terms(terms), producer, num_steps=num_steps, watched=watched)
 
 
 def _own_documents(

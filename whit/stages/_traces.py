@@ -1,0 +1,150 @@
+"""Data sets that stages make for the stages after them: completions to train on, in the student's own tokens.
+
+Such a stage's artifact is the start model unchanged, with `traces.jsonl` and `report.json` beside it: whatever takes a
+model takes it. The model's files are hard links where the file system has them, so they cost no room.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from whit.core.errors import DataError, RunError
+from whit.core.ledger import Ledger
+from whit.core.rundir import Run, saving
+from whit.core.types import Artifact, Message
+from whit.data.batch import Document
+from whit.data.render import Renderer
+from whit.models.load import HUB_FILES
+
+TRACES, REPORT = "traces.jsonl", "report.json"
+OWN_FILES = frozenset({"artifact.json", "run.json", "summary.json", "snapshot.json", REPORT})  # *.json, but no model's
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One completion to train on.
+
+    id: of its example. messages: what is asked, as the student will be asked in training.
+    ids: the completion in the student's tokens, its end of turn included; a prefix has no end.
+    source: who wrote it: "gold", "teacher", "student", "both", or the name of a file.
+    correct: what the verifier said; None where nothing was judged.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    text: str
+    ids: tuple[int, ...]
+    source: str
+    correct: bool | None = None
+
+    def document(self, renderer: Renderer) -> Document:
+        """The trace as the student trains on it: all of the completion is supervised. Raises TemplateError if too long."""
+        prompt = renderer.prompt(self.messages)
+        return Document(ids=[*prompt, *self.ids], spans=((len(prompt), len(prompt) + len(self.ids)),))
+
+
+def save_traces(start: Artifact, run: Run, traces: Sequence[Trace], report: Mapping[str, Any]) -> Artifact:
+    """Seal the artifact of a stage that makes data. Raises DataError when nothing was kept."""
+    if not traces:
+        told = ", ".join(f"{name} {value}" for name, value in report.items() if isinstance(value, int))
+        raise DataError(
+            f"stage {run.facts.stage}: no trace was kept ({told}), so the next stage has nothing to train on."
+        )
+    found = {**report, **lengths(traces)}
+
+    def write(directory: Path) -> None:
+        link_model(start.path, directory)
+        lines = (json.dumps(_plain(trace), ensure_ascii=False) + "\n" for trace in traces)
+        # A lone surrogate cannot be UTF-8; "backslashreplace" writes its JSON escape.
+        (directory / TRACES).write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
+        (directory / REPORT).write_text(json.dumps(found, indent=1))
+
+    run.notify({"traces": found})
+    return run.save(write, traces=found)
+
+
+def lengths(traces: Sequence[Trace]) -> dict[str, Any]:
+    """What every report says of what was kept: how many, of how many problems, right ones, and their lengths in tokens."""
+    sizes = sorted(len(trace.ids) for trace in traces)
+    return {
+        "kept": len(traces), "problems": len({trace.id for trace in traces}),
+        "kept_correct": sum(trace.correct is True for trace in traces),
+        "tokens": sum(sizes), "tokens_mean": fmean(sizes), "tokens_median": sizes[len(sizes) // 2], "tokens_max": sizes[-1],
+    }  # fmt: skip
+
+
+def load_traces(start: Artifact, stage: str) -> list[Trace]:
+    """The traces beside the start model. Raises DataError when the stage before made none."""
+    path = start.path / TRACES
+    if not path.exists():
+        raise DataError(
+            f"stage {stage} trains on traces, and {start.path} holds none. Put a stage that makes them before it, such as "
+            "rejection or rsd."
+        )
+    try:
+        return [_trace(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged ({error}). Delete {start.path} and run again.") from error
+
+
+def link_model(source: Path, directory: Path) -> None:
+    """The files of a model directory in another one: hard links, or copies where links are not to be had."""
+    with saving(directory):
+        for pattern in HUB_FILES:
+            for file in source.glob(pattern):
+                target = directory / file.name
+                if file.name in OWN_FILES or target.exists():
+                    continue
+                try:
+                    os.link(file.resolve(), target)
+                except OSError:
+                    shutil.copyfile(file, target)
+
+
+class Rounds:
+    """What a stage has made so far, kept round by round with its ledger, so that a kill loses one round.
+
+    Iterating gives the rows of the rounds before a kill; the run's ledger then stands where it stood.
+    """
+
+    def __init__(self, run: Run):
+        self.run, self.path = run, run.directory / "rounds.jsonl"
+        self.count = 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        whole, rows = 0, list[dict[str, Any]]()
+        data = self.path.read_bytes() if self.path.exists() else b""
+        for line in data.split(b"\n")[:-1]:  # what stands after the last end of line was cut by the kill
+            found = json.loads(line)
+            rows += found["rows"]
+            self.run.ledger = Ledger.from_plain(found["ledger"])
+            whole += len(line) + 1
+            self.count += 1
+        with saving(self.path.parent), self.path.open("ab") as file:
+            file.truncate(whole)
+        return iter(rows)
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the rows of one more round, and the ledger after it."""
+        line = json.dumps({"rows": rows, "ledger": self.run.ledger.to_plain()}, ensure_ascii=True) + "\n"
+        with saving(self.path.parent), self.path.open("a") as file:
+            file.write(line)
+        self.count += 1
+
+    def close(self) -> None:
+        """Remove the file: what it held is in the artifact."""
+        self.path.unlink(missing_ok=True)
+
+
+def _plain(trace: Trace) -> dict[str, Any]:
+    return {**asdict(trace), "messages": [[m.role, m.content] for m in trace.messages]}
+
+
+def _trace(row: Mapping[str, Any]) -> Trace:
+    messages = tuple(Message(role, content) for role, content in row["messages"])
+    return Trace(**{**row, "messages": messages, "ids": tuple(row["ids"])})
