@@ -38,7 +38,7 @@ THIRD_PARTY = {
     "rewards": set(),
     "stats": {"numpy", "scipy"},
     "models": {"torch", "transformers", "tokenizers", "peft", "safetensors", "huggingface_hub", "gguf", "pydantic"},
-    "data": {"torch", "transformers", "tokenizers", "datasets", "huggingface_hub"},
+    "data": {"torch", "numpy", "transformers", "tokenizers", "datasets", "huggingface_hub"},
     "generation": {"torch", "numpy", "pydantic"},
     "algorithms": {"torch", "pydantic"},
     "export": {"torch", "safetensors", "gguf", "tokenizers"},

@@ -1,5 +1,7 @@
 """Documents side by side in a row: every supervised token with its label, its source and what was recorded of it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -55,3 +57,44 @@ def test_every_supervised_token_is_a_label_once_and_in_its_place(sizes):
     assert batch.tokens_L[batch.source_T + 1].tolist() == expected
     assert torch.bincount(batch.sequence_T, minlength=len(sizes)).tolist() == [d.num_supervised for d in documents]
     assert (batch.positions_L[batch.source_T] >= 0).all()
+
+
+def test_recorded_tensors_and_sequences_stand_one_after_another():
+    tensor = replace(SECOND, recorded={"advantages_T": torch.tensor([2.5, 3.5])})
+    for documents in ([FIRST, tensor], [tensor, FIRST], [tensor, tensor]):
+        values = [float(v) for d in documents for v in d.recorded["advantages_T"]]
+        assert collate(documents, CPU).recorded["advantages_T"].tolist() == values
+
+
+def test_lists_of_different_length_are_filled_with_what_stands_for_no_token():
+    short = {
+        "kept_ids_TK": torch.tensor([[7], [8]], dtype=torch.int32),
+        "kept_logprobs_TK": torch.tensor([[-0.5], [-0.25]]),
+        "kept_shares_TK": torch.tensor([[1.0], [1.0]]),
+    }
+    long = {
+        "kept_ids_TK": torch.tensor([[1, 2], [3, 4]], dtype=torch.int32),
+        "kept_logprobs_TK": torch.tensor([[-1.0, -2.0], [-3.0, -4.0]]),
+        "kept_shares_TK": torch.tensor([[0.75, 0.25], [0.5, 0.5]]),
+    }
+    recorded = collate([replace(FIRST, recorded=short), replace(SECOND, recorded=long)], CPU).recorded
+    inf = float("inf")
+    assert recorded["kept_ids_TK"].tolist() == [[7, 0], [8, 0], [1, 2], [3, 4]]
+    assert recorded["kept_ids_TK"].dtype == torch.int64  # gather wants it
+    assert recorded["kept_logprobs_TK"].tolist() == [[-0.5, -inf], [-0.25, -inf], [-1, -2], [-3, -4]]
+    assert recorded["kept_shares_TK"].tolist() == [[1, 0], [1, 0], [0.75, 0.25], [0.5, 0.5]]
+
+
+@pytest.mark.parametrize("nothing", [[], torch.zeros(0), torch.zeros(0, 0)])
+def test_a_document_without_supervised_tokens_adds_no_list(nothing):
+    empty = Document(ids=(1, 2), spans=(), recorded={"kept_shares_TK": nothing})
+    lists = replace(FIRST, recorded={"kept_shares_TK": torch.tensor([[0.75, 0.25], [0.5, 0.5]])}, facts={})
+    for documents in ([empty, lists], [lists, empty]):
+        assert collate(documents, CPU).recorded["kept_shares_TK"].tolist() == [[0.75, 0.25], [0.5, 0.5]]
+
+
+def test_numbers_beside_lists_are_refused():
+    numbers = replace(FIRST, recorded={"kept_shares_TK": torch.ones(2)})
+    lists = replace(SECOND, recorded={"kept_shares_TK": torch.ones(2, 3)})
+    with pytest.raises(AssertionError, match="kept_shares_TK"):
+        collate([numbers, lists], CPU)

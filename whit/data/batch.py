@@ -17,14 +17,15 @@ class Document:
     """One sequence of token ids, with what is scored in it.
 
     spans: (start, end) ranges of `ids` whose prediction is scored; the first token of a document has no prediction.
-    recorded: values known per supervised token before the step, in span order: advantages_T, old_logprobs_T, ...
+    recorded: values known per supervised token before the step, in span order: advantages_T, old_logprobs_T, ...; also
+        tensors [T] or [T, K], as kept_ids_TK, of T supervised tokens.
     facts: values per sequence: group_N, is_offline_N, ...
     weights: importance of this document by the name of a term; 1 where it is not named, 0 makes the term ignore it.
     """
 
     ids: Sequence[int]
     spans: tuple[tuple[int, int], ...]
-    recorded: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    recorded: Mapping[str, Sequence[float] | Tensor] = field(default_factory=dict)
     facts: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
 
@@ -51,7 +52,7 @@ class Batch:
         it stands there whole.
     source_T: index in the row of the hidden state that predicts labels_T.
     sequence_T: which document a supervised token is of; offset_T: its place among the document's supervised tokens.
-    recorded: the documents' recorded values, [T] each; facts: [N] each.
+    recorded: the documents' recorded values, [T] or [T, K] each; facts: [N] each.
     """
 
     tokens_L: Tensor
@@ -111,7 +112,7 @@ def collate(documents: Sequence[Document], device: torch.device, *, multiple: in
         sequence_T=moved(torch.tensor(sequence, dtype=torch.long), device),
         offset_T=moved(torch.tensor(offset, dtype=torch.long), device),
         recorded={
-            name: moved(torch.tensor([v for d in documents for v in d.recorded[name]]), device)
+            name: moved(_joined(name, [document.recorded[name] for document in documents]), device)
             for name in (documents[0].recorded if documents else ())
         },
         facts={
@@ -119,3 +120,26 @@ def collate(documents: Sequence[Document], device: torch.device, *, multiple: in
             for name in (documents[0].facts if documents else ())
         },
     )
+
+
+def _joined(name: str, values: Sequence[Sequence[float] | Tensor]) -> Tensor:
+    """What the documents recorded under a name, one after another: [T], or [T, K] for the widest K among them.
+
+    A list that is shorter ends in what stands for no token: -inf where the name says logprobs, else 0. Tensors become
+    float32, or int64, which indexes.
+    """
+    tensors = [part for part in values if isinstance(part, Tensor)]
+    if not tensors:
+        return torch.tensor([value for part in values for value in part])
+    dtype = torch.float32 if any(part.is_floating_point() for part in tensors) else torch.long
+    parts = [torch.as_tensor(part, dtype=dtype) for part in values]
+    if all(part.dim() == 1 for part in parts):
+        return torch.cat(parts)
+    assert all(part.dim() == 2 or not len(part) for part in parts), f"{name}: all tokens have lists, or all numbers"
+    neutral = float("-inf") if "logprobs" in name else 0
+    joined = parts[0].new_full((sum(map(len, parts)), max(part.shape[-1] for part in parts)), neutral)
+    start = 0
+    for part in parts:
+        joined[start : start + len(part), : part.shape[-1]] = part
+        start += len(part)
+    return joined
