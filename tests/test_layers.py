@@ -31,7 +31,7 @@ ONLY = {
 THIRD_PARTY = {
     "core": {"pydantic", "pyarrow"},  # pyarrow: inside the reader of Parquet files
     "kernels": {"torch", "triton"},
-    "objectives": {"torch"},
+    "objectives": {"torch", "pydantic"},
     "verifiers": set(),
     "tasks": {"datasets"},
     "prompting": set(),

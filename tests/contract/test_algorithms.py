@@ -59,7 +59,7 @@ def test_its_docstring_says_what_it_is(name):
 
 @EACH
 def test_its_terms_can_be_made_without_a_teacher(name):
-    check_terms(algorithm(name).terms, has_teacher=False)
+    check_terms(algorithm(name).terms, None)
 
 
 @EACH

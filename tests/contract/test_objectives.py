@@ -11,12 +11,25 @@ from torch.autograd import gradcheck
 
 from whit.core import parts
 from whit.objectives._types import Term
-from whit.training.signals import MADE, RECORDED, check_terms
+from whit.training.signals import MADE, RECORDED, TAUGHT, check_terms
 
 OBJECTIVES = parts.names("objective")
 EACH = pytest.mark.parametrize("name", OBJECTIVES)
-T, V = 12, 7
-GRADIENTS_OF = ("logits_TV", "logprobs_T", "entropy_T", "values_T")
+T, V, W, K, C, L, E = 12, 7, 9, 3, 4, 2, 5
+SIZES = {"T": T, "G": T, "V": V, "W": W, "K": K, "L": L, "E": E, "C": C}
+GRADIENTS_OF = ("logits_TV", "logprobs_T", "entropy_T", "values_T", "hidden_TLE", "group_logprobs_GV")
+
+
+class Everything:
+    """A teacher that can make every signal, and is never asked."""
+
+    gives = frozenset(TAUGHT)
+
+    def rows(self, batch: Any) -> Any:
+        raise AssertionError
+
+    def flops(self, documents: Any) -> float:
+        return 0.0
 
 
 def draw(name: str, scale: float = 1.0, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
@@ -24,12 +37,25 @@ def draw(name: str, scale: float = 1.0, dtype: torch.dtype = torch.float64) -> d
     generator = torch.Generator().manual_seed(0)
     signals: dict[str, Any] = {}
     for signal in parts.inputs(parts.find("objective", name)):
-        if signal == "progress":
+        shape = [SIZES[letter] for letter in signal.rpartition("_")[2] if letter in SIZES]
+        if signal in ("progress", "interpolation"):
             signals[signal] = 0.5
+        elif signal == "kept_ids_TK":
+            signals[signal] = torch.rand(T, V, generator=generator).argsort(-1)[:, :K]
+        elif signal.endswith("common_ids_C"):
+            signals[signal] = torch.randperm(W if "teacher" in signal else V, generator=generator)[:C]
         elif signal in ("labels_T", "offset_T", "sequence_T"):
             signals[signal] = torch.randint(0, V, (T,), generator=generator).sort().values
-        elif signal.endswith("_TV"):
-            signals[signal] = (scale * torch.randn(T, V, generator=generator, dtype=torch.float64)).to(dtype)
+        elif signal == "kept_logprobs_TK":
+            full_TV = scale * torch.randn(T, V, generator=generator, dtype=torch.float64)
+            signals[signal] = full_TV.log_softmax(-1)[:, :K].to(dtype)
+        elif signal == "kept_shares_TK":
+            signals[signal] = torch.randn(shape, generator=generator, dtype=torch.float64).softmax(-1).to(dtype)
+        elif signal.endswith(("logprobs_GV", "logprobs_GW")):
+            drawn = scale * torch.randn(shape, generator=generator, dtype=torch.float64)
+            signals[signal] = drawn.log_softmax(-1).to(dtype)
+        elif len(shape) > 1:
+            signals[signal] = (scale * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
         elif "logprobs" in signal:
             signals[signal] = -(scale * torch.rand(T, generator=generator, dtype=torch.float64)).to(dtype)
         else:
@@ -38,7 +64,11 @@ def draw(name: str, scale: float = 1.0, dtype: torch.dtype = torch.float64) -> d
 
 
 def at(signals: dict[str, Any], rows: Any) -> dict[str, Any]:
-    return {name: value[rows] if isinstance(value, Tensor) else value for name, value in signals.items()}
+    """The signals of some rows; what is not of rows stays whole."""
+    return {
+        name: value[rows] if isinstance(value, Tensor) and not name.endswith("_C") else value
+        for name, value in signals.items()
+    }
 
 
 def value(name: str, signals: dict[str, Any]) -> Tensor:
@@ -48,8 +78,8 @@ def value(name: str, signals: dict[str, Any]) -> Tensor:
 @EACH
 def test_it_names_known_signals_only(name):
     part = parts.find("objective", name)
-    assert set(parts.inputs(part)) <= {*MADE, *RECORDED}
-    check_terms([Term(part)], has_teacher=True)
+    assert set(parts.inputs(part)) <= {*MADE, *RECORDED, *TAUGHT}
+    check_terms([Term(part)], Everything())
 
 
 @EACH
@@ -97,7 +127,11 @@ def test_chunks_give_what_the_whole_gives(name, size):
     torch.testing.assert_close(torch.cat(chunks), value(name, signals), rtol=1e-12, atol=1e-14)
 
 
-@EACH
+# Their weights or targets are constants by definition; the gradient is in their own tests.
+WITHOUT_GRADIENT_INSIDE = {"adaptive_kl", "sampled_reverse_kl", "taid"}
+
+
+@pytest.mark.parametrize("name", sorted(set(OBJECTIVES) - WITHOUT_GRADIENT_INSIDE))
 def test_its_gradient_is_right(name):
     signals = draw(name)
     trained = [signal for signal in GRADIENTS_OF if signal in signals]

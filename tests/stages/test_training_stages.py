@@ -214,7 +214,7 @@ def test_a_teacher_s_text_is_learnt_as_the_student_is_asked_and_only_what_it_end
     rollout = Rollout((asked, Segment((5, 6), "policy")), "It is 1.", "stop", Verdict(True), 1.0)
     cut = replace(rollout, finish="length")
     expected = [renderer.document(zero_shot(example), "It is 1.")]
-    assert rewritten(renderer, [Group(example, (rollout, cut))]) == expected
+    assert [document for _, document in rewritten(renderer, [Group(example, (rollout, cut))])] == expected
     wrong = replace(rollout, text="It is 7.", verdict=Verdict(False))
     assert rewritten(renderer, [Group(example, (rollout, wrong))], "correct") == expected
 
@@ -259,7 +259,7 @@ def test_a_teacher_that_writes_other_tokens_is_refused(tiny_model, sums, tmp_pat
 
 def test_on_policy_distillation_needs_a_term_that_asks_the_teacher(tiny_model, sums, tmp_path):
     run = tiny_run(tmp_path / "a", BUDGET, task=str(sums), teacher=str(tiny_model))
-    with pytest.raises(RecipeError, match="needs a term that asks the teacher"):
+    with pytest.raises(RecipeError, match="needs a term that asks a live teacher"):
         perform("kd", tiny_model, run, **SMALL, on_policy=0.5, terms=[{"objective": "cross_entropy"}])
 
 

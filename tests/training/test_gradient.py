@@ -23,6 +23,7 @@ from whit.objectives.reverse_kl import reverse_kl
 from whit.testing.tiny import tiny_decoder, tiny_documents
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward, accumulate, score
+from whit.training.teachers import Live
 from whit.training.weights import token_weights
 
 CPU = torch.device("cpu")
@@ -64,7 +65,7 @@ def gradient(
     """The gradient of a step and the value of each term. cut: the documents of each micro-batch."""
     optimizer = Optimizer(decoder, Optim(), 1e-3)
     teacher = TEACHER if any("kl" in term.name for term in terms) else None
-    forward = Forward(decoder, teacher, temperature, chunk_bytes)
+    forward = Forward(decoder, Live((teacher,)) if teacher else None, temperature, chunk_bytes)
     weights = {term.name: token_weights(documents, term) for term in terms}
     values = dict.fromkeys(weights, 0.0)
     for members in cut or [range(len(documents))]:
@@ -250,7 +251,12 @@ def test_a_teacher_with_a_wider_head_is_compared_on_the_common_tokens():
     document = tiny_documents((3, 4))
     optimizer = Optimizer(STUDENT, Optim(), 1e-3)
     sums = accumulate(
-        Forward(STUDENT, wide), collate(document, CPU), [Term(forward_kl)], {"forward_kl": [0.25]}, optimizer, 0.0
+        Forward(STUDENT, Live((wide,))),
+        collate(document, CPU),
+        [Term(forward_kl)],
+        {"forward_kl": [0.25]},
+        optimizer,
+        0.0,
     )
     STUDENT.zero_grad()
     with torch.no_grad():
@@ -286,7 +292,7 @@ def test_no_step_waits_for_its_device_before_the_end(objective):
 def accumulate_all(terms: Sequence[Term], documents: Sequence[Document]) -> None:
     optimizer = Optimizer(STUDENT, Optim(), 1e-3)
     weights = {term.name: token_weights(documents, term) for term in terms}
-    forward = Forward(STUDENT, TEACHER if "kl" in terms[0].name else None)
+    forward = Forward(STUDENT, Live((TEACHER,)) if "kl" in terms[0].name else None)
     sums = accumulate(forward, collate(documents, CPU), terms, weights, optimizer, 0.5)
     optimizer.clip()
     STUDENT.zero_grad()

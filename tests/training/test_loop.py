@@ -25,6 +25,7 @@ from whit.training.loop import Feed, step_flops, train
 from whit.training.memory import Memory
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward, check_terms
+from whit.training.teachers import Live
 
 TERMS = [Term(cross_entropy)]
 BATCH = tiny_documents((3, 4), (2, 7), (5, 2))
@@ -63,7 +64,7 @@ def test_the_operations_of_a_step_by_hand():
     forward = 2 * body * 23 + 2 * 64 * 16 * 13 + 4 * 2 * 16 * pairs
     assert causal_pairs(7, 9, 7) == pairs
     assert forward_flops(shape, 23, 13, pairs) == forward
-    assert step_flops(Forward(tiny_decoder(), tiny_decoder()), BATCH) == (3 * forward, forward)
+    assert step_flops(Forward(tiny_decoder(), Live((tiny_decoder(),))), BATCH) == (3 * forward, forward)
 
 
 def test_it_ends_when_the_producer_does(tmp_path):
@@ -137,7 +138,7 @@ def test_a_line_of_metrics_tells_loss_rate_tokens_and_cost(tmp_path):
 
 def test_the_teachers_forward_pass_is_charged(tmp_path):
     run = tiny_run(tmp_path / "a")
-    fit(run, batches(1), [Term(forward_kl)], teacher=tiny_decoder(seed=2))
+    fit(run, batches(1), [Term(forward_kl)], teacher=Live((tiny_decoder(seed=2),)))
     assert run.ledger.accounts["teacher"].flops == pytest.approx(run.ledger.accounts["train"].flops / 3)
 
 
@@ -253,4 +254,4 @@ def cannot_be_chunked(logits_TV: Tensor, sequence_T: Tensor) -> PerToken:
 )
 def test_terms_that_cannot_be_computed_are_refused_before_the_first_step(tmp_path: Path, terms, message):
     with pytest.raises(PartError, match=message):
-        check_terms(terms, has_teacher=False)
+        check_terms(terms, None)

@@ -21,6 +21,7 @@ class Document:
         tensors [T] or [T, K], as kept_ids_TK, of T supervised tokens.
     facts: values per sequence: group_N, is_offline_N, ...
     weights: importance of this document by the name of a term; 1 where it is not named, 0 makes the term ignore it.
+    twin: the same text in the tokens of a teacher that has others.
     """
 
     ids: Sequence[int]
@@ -28,10 +29,22 @@ class Document:
     recorded: Mapping[str, Sequence[float] | Tensor] = field(default_factory=dict)
     facts: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
+    twin: "Twin | None" = None
 
     @property
     def num_supervised(self) -> int:
         return sum(end - start for start, end in self.spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A document's text in the tokens of another model, and how the supervised tokens of both belong together.
+
+    groups: (own tokens, the other's tokens) of each stretch that is compared, in order from the first supervised token.
+    """
+
+    document: Document
+    groups: tuple[tuple[int, int], ...]
 
 
 MIN_SHARED = 16  # tokens; shorter beginnings are not worth a look
@@ -53,6 +66,11 @@ class Batch:
     source_T: index in the row of the hidden state that predicts labels_T.
     sequence_T: which document a supervised token is of; offset_T: its place among the document's supervised tokens.
     recorded: the documents' recorded values, [T] or [T, K] each; facts: [N] each.
+
+
+    recorded: the documents' recorded values, [T] each; facts: [N] each.
+    twins: the documents in another model's tokens, if they have twins.
+    groups: [G, 4], of each group of tokens that are compared the first row and the number of rows, own and the twins'.
     """
 
     tokens_L: Tensor
@@ -65,6 +83,8 @@ class Batch:
     offset_T: Tensor
     recorded: dict[str, Tensor]
     facts: dict[str, Tensor]
+    twins: tuple[Document, ...]
+    groups: Tensor
 
 
 def collate(documents: Sequence[Document], device: torch.device, *, multiple: int = 1) -> Batch:
@@ -119,6 +139,8 @@ def collate(documents: Sequence[Document], device: torch.device, *, multiple: in
             name: moved(torch.tensor([d.facts[name] for d in documents]), device)
             for name in (documents[0].facts if documents else ())
         },
+        twins=tuple(document.twin.document for document in documents if document.twin),
+        groups=moved(_groups(documents), device),
     )
 
 
@@ -143,3 +165,18 @@ def _joined(name: str, values: Sequence[Sequence[float] | Tensor]) -> Tensor:
         joined[start : start + len(part), : part.shape[-1]] = part
         start += len(part)
     return joined
+
+
+def _groups(documents: Sequence[Document]) -> Tensor:
+    """[G, 4], counted over the supervised rows of all documents and of all their twins."""
+    rows: list[tuple[int, int, int, int]] = []
+    base, other_base = 0, 0
+    for document in documents:
+        if document.twin is not None:
+            first, other = base, other_base
+            for size, other_size in document.twin.groups:
+                rows.append((first, size, other, other_size))
+                first, other = first + size, other + other_size
+            other_base += document.twin.document.num_supervised
+        base += document.num_supervised
+    return torch.tensor(rows, dtype=torch.long).view(-1, 4)

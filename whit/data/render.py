@@ -24,6 +24,7 @@ class Renderer:
 
     stop_ids: tokens that end a turn: the template's own, the tokenizer's end of text, the generation config's.
     end_of_turn: the token that closes an assistant turn in the template; the last supervised token of a completion.
+    lead: what the template writes between the opened turn and the assistant's text, such as a blank.
     Raises TemplateError when the tokenizer has no chat template and none is given.
     """
 
@@ -56,7 +57,7 @@ class Renderer:
 
     def completion(self, text: str) -> list[int]:
         """Token ids of an assistant's text, the end-of-turn token included."""
-        return [*self._encode(self._lead + text), self.end_of_turn]
+        return [*self._encode(self.lead + text), self.end_of_turn]
 
     def document(self, messages: Sequence[Message], completion: str) -> Document:
         """Prompt and completion; every token of the completion and its end-of-turn is supervised.
@@ -102,7 +103,7 @@ class Renderer:
         if not found:
             raise TemplateError(f"the chat template of {self.tokenizer.name_or_path} drops the assistant's text.")
         # What the template puts between the opened turn and the text (a blank, say) leads every completion.
-        self._lead = head[len(opened) :] if head.startswith(opened) else ""
+        self.lead = head[len(opened) :] if head.startswith(opened) else ""
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.added_tokens_decoder)
         for token in self._encode(tail):
             if token in special:

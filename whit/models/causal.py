@@ -1,6 +1,6 @@
 """What the training loop and the engine ask of a model, whether its layers are ours or transformers'."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -31,7 +31,7 @@ class Head(NamedTuple):
 
 
 class CausalLM(nn.Module):
-    """A causal language model on packed rows. Interface: a model defines `forward` and `head`.
+    """A causal language model on packed rows. Interface: a model defines `forward`, `head` and `layers`.
 
     recompute: gradient checkpointing, a layer at a time. head_product: set while the weights are prepacked.
     """
@@ -46,6 +46,10 @@ class CausalLM(nn.Module):
 
     def head(self) -> Head:
         """What turns a hidden state into logits."""
+        raise NotImplementedError
+
+    def layers(self) -> Sequence[nn.Module]:
+        """Its layers in order; each gives hidden states, [L, D] or [1, L, D], alone or first in a tuple."""
         raise NotImplementedError
 
     def logits(self, hidden_TD: Tensor) -> Tensor:

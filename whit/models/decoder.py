@@ -46,6 +46,9 @@ class Decoder(CausalLM):
     def head(self) -> Head:
         return Head(self.lm_head.weight, self.config.final_softcap)
 
+    def layers(self) -> list[nn.Module]:
+        return list(self.model.layers)
+
     def initialise(self, generator: torch.Generator, std: float = 0.02) -> None:
         """Weights for training from nothing: normal, residual outputs scaled down by depth (GPT-2's rule)."""
         residual_std = std / math.sqrt(2 * self.config.shape.num_layers)

@@ -77,6 +77,9 @@ class HubDecoder(CausalLM):
         linear = self.network.get_output_embeddings()
         return Head(linear.weight, self.softcap, linear.bias)
 
+    def layers(self) -> list[nn.Module]:
+        return list(self.network.base_model.layers)
+
     def save(self, directory: Path, dtype: torch.dtype | None = None) -> None:
         """A directory that transformers loads unchanged, with the config that the model came with."""
         network = self.network if dtype in (None, self.network.dtype) else deepcopy(self.network).to(dtype)

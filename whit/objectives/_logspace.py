@@ -1,4 +1,6 @@
-"""Log-probabilities as the objectives use them."""
+"""Probabilities and their divergences as the objectives use them: in logarithms, in float32."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -7,4 +9,17 @@ from torch import Tensor
 def log_probabilities(logits_TV: Tensor, temperature: float = 1.0) -> Tensor:
     """log softmax(logits / temperature), in float32; float64 stays float64, so that tests can be exact."""
     precise_TV = logits_TV.to(torch.promote_types(logits_TV.dtype, torch.float32))
-    return (precise_TV / temperature).log_softmax(-1)
+    if temperature != 1:
+        precise_TV = precise_TV / temperature
+    return precise_TV.log_softmax(-1)
+
+
+def divergence(p_TV: Tensor, q_TV: Tensor) -> Tensor:
+    """KL(p || q) of each row in nats, from log-probabilities. A token that p rules out adds nothing, whatever q says."""
+    gap_TV = (p_TV - q_TV).masked_fill(p_TV.isneginf(), 0.0)  # 0 log 0 = 0; -inf - -inf would be NaN
+    return (p_TV.exp() * gap_TV).sum(-1)
+
+
+def mixture(p_TV: Tensor, q_TV: Tensor, share: float) -> Tensor:
+    """log(share p + (1 - share) q), of probabilities, not of logits; share strictly between 0 and 1."""
+    return torch.logaddexp(p_TV + math.log(share), q_TV + math.log1p(-share))

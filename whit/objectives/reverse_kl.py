@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from whit.objectives._logspace import log_probabilities
+from whit.objectives._logspace import divergence, log_probabilities
 from whit.objectives._types import PerToken
 
 
@@ -13,4 +13,4 @@ def reverse_kl(logits_TV: Tensor, teacher_logits_TV: Tensor, *, temperature: flo
     """
     student_TV = log_probabilities(logits_TV, temperature)
     teacher_TV = log_probabilities(teacher_logits_TV, temperature)
-    return temperature**2 * (student_TV.exp() * (student_TV - teacher_TV)).sum(-1)
+    return temperature**2 * divergence(student_TV, teacher_TV)

@@ -8,10 +8,9 @@ from whit.core.answers import completion_text
 from whit.core.errors import DataError
 from whit.core.types import Example
 from whit.data.batch import Document
-from whit.data.render import Renderer
-from whit.models.load import generation_stops, load_tokenizer, read_config
+from whit.models.load import load_tokenizer
 from whit.prompting.zero_shot import zero_shot
-from whit.stages._setup import NO_RATIONALE
+from whit.stages._setup import NO_RATIONALE, renderer_at
 from whit.stages._supplies import Source
 from whit.stages._task import load_task
 
@@ -35,9 +34,7 @@ def sample_documents(path: Path, task: Any, count: int, *, template: str | None,
 
     source: "rationales" and "answers" are the data's; what is "written" is a model's.
     """
-    tokenizer = load_tokenizer(path)
-    limit = int(read_config(path).get("max_position_embeddings", 2048))
-    renderer = Renderer(tokenizer, max_length=limit, more_stops=generation_stops(path), template=template)
+    renderer = renderer_at(path, template)
     samples = []
     examples = load_task(task).take("train")
     if source == "rationales":
@@ -51,7 +48,7 @@ def sample_documents(path: Path, task: Any, count: int, *, template: str | None,
             completion = completion_text(example, with_rationale=source == "rationales")
             document = renderer.document(zero_shot(example), completion)
         scored = {position for start, end in document.spans for position in range(start, end)}
-        tokens = [tokenizer.decode([token]) for token in document.ids]
+        tokens = [renderer.tokenizer.decode([token]) for token in document.ids]
         samples.append(Sample(example.id, source == "written", tokens, [i in scored for i in range(len(tokens))]))
     return samples
 

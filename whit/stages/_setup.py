@@ -11,7 +11,7 @@ from pathlib import Path
 from whit.core.answers import completion_text
 from whit.core.errors import CollapseError, DataError
 from whit.core.rundir import Run, read_metrics, saving, snapshot
-from whit.core.seeds import stream
+from whit.core.seeds import key64, stream
 from whit.core.types import Artifact, Example
 from whit.data.batch import Document, collate
 from whit.data.render import Renderer
@@ -19,12 +19,13 @@ from whit.data.sharing import micro_batches
 from whit.models.adapters import Lora, add_lora, merge_lora, save_lora
 from whit.models.causal import CausalLM
 from whit.models.compiled import compile_layers
-from whit.models.load import Policy, load_policy
+from whit.models.load import Policy, generation_stops, load_policy, load_tokenizer, read_config
 from whit.objectives._types import Term
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
 from whit.training.collapse import collapse
-from whit.training.loop import Producer, train
+from whit.training.layers import Projections
+from whit.training.loop import Controller, Producer, train
 from whit.training.memory import Memory, plan_memory
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward, score
@@ -36,13 +37,17 @@ NO_RATIONALE = 'no training example has a rationale. Use source = "answers" or s
 
 @dataclass
 class Trainee:
-    """A policy about to be trained. max_tokens: of a micro-batch; 0 leaves them to the plan of memory."""
+    """A policy about to be trained. max_tokens: of a micro-batch; 0 leaves them to the plan of memory.
+
+    projections: of its hidden states to a teacher's width, where they are compared.
+    """
 
     policy: Policy
     renderer: Renderer
     optimizer: Optimizer
     lora: Lora | None
     max_tokens: int
+    projections: Projections | None = None
 
 
 def set_up(
@@ -54,12 +59,14 @@ def set_up(
     *,
     max_tokens: int = 0,
     recompute: bool = False,
+    hidden: tuple[int, int] | None = None,
 ) -> Trainee:
     """Load the start model in the run's dtype, add adapters if asked, make the optimizer.
 
     stage: the row of the table of default learning rates.
     max_tokens: tokens of a micro-batch; 0 plans them by the memory that there is.
     recompute: gradient checkpointing: less memory, a third more time. Sequences that need it get it anyway.
+    hidden: number of layers that are compared with a teacher's, and its width.
     """
     policy = load_policy(start.path, dtype=run.dtype, device=run.device)
     policy.decoder.recompute = recompute
@@ -68,7 +75,12 @@ def set_up(
     lr = run.lr_factor * peak_lr(optim, stage, policy.decoder.config.shape, is_lora=lora is not None)
     renderer = renderer_of(policy, run)
     policy.stop_ids = tuple(sorted(renderer.stop_ids))
-    return Trainee(policy, renderer, Optimizer(policy.decoder, optim, lr), lora, max_tokens)
+    projections = None
+    if hidden is not None:
+        like, width = next(policy.decoder.parameters()), policy.decoder.config.shape.width
+        projections = Projections(hidden[0], width, hidden[1], like, key64(run.seed, "projections"))
+    optimizer = Optimizer(policy.decoder, optim, lr, beside=projections)
+    return Trainee(policy, renderer, optimizer, lora, max_tokens, projections)
 
 
 def renderer_of(policy: Policy, run: Run) -> Renderer:
@@ -78,18 +90,25 @@ def renderer_of(policy: Policy, run: Run) -> Renderer:
     )
 
 
+def renderer_at(path: Path, template: str | None) -> Renderer:
+    """The renderer of a model directory, without its weights."""
+    limit = int(read_config(path).get("max_position_embeddings", 2048))
+    return Renderer(load_tokenizer(path), max_length=limit, more_stops=generation_stops(path), template=template)
+
+
 def train_and_save(
     trainee: Trainee, run: Run, terms: Sequence[Term], producer: Producer, *, num_steps: int | None = None,
-    teacher: Policy | None = None, temperature: float = 1.0, by_reward: bool = False, watched: Sequence[Document] = (),
-    **outcome: object,
+    forward: Forward | None = None, by_reward: bool = False, watched: Sequence[Document] = (),
+    controllers: Sequence[Controller] = (), **outcome: object,
 ) -> Artifact:  # fmt: skip
     """Run the loop and seal the artifact. A collapse is an outcome that is recorded.
 
     Of a loss that is not finite the weights before it are saved; of a reward that fell away, or a loss that rose, the last.
+    forward: the models of a step, where there are more than the policy. controllers: see `training.loop.train`.
     by_reward: whether it is a reward that is maximised. watched: documents whose mean log-probability a token is recorded
         before and after, over the first NUM_WATCHED. outcome: what else the artifact's record says.
     """
-    forward = Forward(trainee.policy.decoder, teacher.decoder if teacher else None, temperature)
+    forward = forward or Forward(trainee.policy.decoder)
     outcome["peak_lr"] = trainee.optimizer.peak_lr
     rank = trainee.lora.rank if trainee.lora else 0
     memory, compiled = prepare(trainee.policy.decoder, trainee.optimizer, trainee.max_tokens, run)
@@ -100,6 +119,7 @@ def train_and_save(
         outcome["updates"] = train(
             forward, terms, producer, trainee.optimizer, run,
             memory=memory, num_steps=num_steps, lora_rank=rank, keep=lambda share: _keep(trainee, run, share),
+            controllers=controllers,
         )  # fmt: skip
         if found := collapse(read_metrics(run.directory / "metrics.jsonl"), by_reward=by_reward):
             outcome["collapsed"] = found

@@ -22,7 +22,11 @@ class WeightSchedule(Frozen):
 
 
 class TermSpec(Frozen):
-    """{ objective = "forward_kl", weight = 0.5, temperature = 2.0 }: what is not named here is the objective's setting."""
+    """{ objective = "forward_kl", weight = 0.5, temperature = 2.0 }: what is not named here is the objective's setting.
+
+    on: the texts that it is taken on, where a stage trains on several: "data" that was given or that the teacher wrote,
+        what the "student" wrote, or "all".
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -30,6 +34,7 @@ class TermSpec(Frozen):
     weight: float | WeightSchedule = 1.0
     reduction: Reduction = "token"
     constant_length: int = Field(1, gt=0)
+    on: Literal["all", "data", "student"] = "all"
 
     @model_validator(mode="after")
     def _objective_exists(self) -> "TermSpec":

@@ -98,12 +98,16 @@ def link_model(source: Path, directory: Path) -> None:
         for pattern in HUB_FILES:
             for file in source.glob(pattern):
                 target = directory / file.name
-                if file.name in OWN_FILES or target.exists():
-                    continue
-                try:
-                    os.link(file.resolve(), target)
-                except OSError:
-                    shutil.copyfile(file, target)
+                if file.name not in OWN_FILES and not target.exists():
+                    link_file(file, target)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """The same file at another place, or a copy where the file system links none."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 class Rounds:

@@ -1,39 +1,64 @@
-"""Knowledge distillation from a live teacher, or from a file of its texts.
+"""Knowledge distillation from live teachers, from a cache of their logits, or from a file of their texts.
 
-A live teacher scores the tokens that the student trains on: forward KL over the whole vocabulary, mixed with cross-entropy
-(arXiv:1503.02531). A share of the steps may be taken on the student's own completions (arXiv:2306.13649).
+A live teacher scores the tokens that the student trains on: by default forward KL over the whole vocabulary, mixed with
+cross-entropy (arXiv:1503.02531); every objective of `whit parts objective` that names a teacher's signal takes its place.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field
 
 from whit.core.errors import DataError, RecipeError
 from whit.core.files import read_rows
-from whit.core.parts import inputs
 from whit.core.rundir import Run
-from whit.core.seeds import key64, stream
+from whit.core.seeds import key64
 from whit.core.types import Artifact, Example, Group
+from whit.data.alignment import sparse_targets
 from whit.data.batch import Document
 from whit.data.render import Renderer
+from whit.data.teacher_cache import TeacherCache
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
 from whit.models.adapters import Lora
-from whit.models.load import Policy, load_policy, resolve_model
+from whit.models.load import Policy
 from whit.objectives._types import Term
 from whit.objectives.cross_entropy import cross_entropy
 from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect, figures
+from whit.stages._model import model_shape
+from whit.stages._policy import BatchPolicy, Written, ignored_terms, validation
 from whit.stages._setup import Trainee, gold_documents, in_epochs, renderer_of, set_up, steps_of, train_and_save
-from whit.stages._task import is_file, load_task
+from whit.stages._task import TaskData, is_file, load_task
+from whit.stages._teachers import (
+    OTHER_TOKENS,
+    SAME_TOKENS,
+    Alignment,
+    Asked,
+    TeacherSpec,
+    asks,
+    is_cache,
+    kept_teacher,
+    live_teacher,
+    load_teacher,
+    open_cache,
+    other_teacher,
+    plain_documents,
+    twins,
+)
 from whit.stages._terms import TermSpec, build_terms
+from whit.stages._traces import load_traces
+from whit.training.interpolation import Interpolation, Interpolator
 from whit.training.loop import Feed
 from whit.training.optim import Optim
+from whit.training.replay import Replay, Replayer
+from whit.training.signals import Forward
+from whit.training.teachers import Teacher
 from whit.verifiers._judge import judge
 
 Keep = Literal["all", "correct"]
@@ -41,15 +66,23 @@ KL_AND_CROSS_ENTROPY = (
     TermSpec(objective="forward_kl", weight=0.5),  # the balance of DistillKit's default
     TermSpec(objective="cross_entropy", weight=0.5),
 )
+Text = Literal["given", "teacher", "traces"]
 
 
 def kd(
     start: Artifact,
     run: Run,
     *,
-    text: Literal["given", "teacher"] | None = None,
+    text: Text | None = None,
     terms: tuple[TermSpec, ...] = KL_AND_CROSS_ENTROPY,
     on_policy: Annotated[float, Field(ge=0, le=1)] = 0.0,
+    replay: Replay | None = None,
+    pairs: bool = False,
+    teachers: tuple[TeacherSpec, ...] = (),
+    cached: bool = False,
+    alignment: Alignment = "bytes",
+    hidden_layers: tuple[tuple[int, int], ...] = (),
+    interpolation: Interpolation = Interpolation(),
     epochs: Annotated[float, Field(gt=0)] | None = None,
     batch_documents: Annotated[int, Field(gt=0)] = 32,
     sampling: Sampling = Sampling(),
@@ -61,98 +94,205 @@ def kd(
 ) -> Artifact:
     """Minimise the terms, by default half cross-entropy and half forward KL to the run's teacher.
 
-    text: what the losses are taken on off-policy: "given" rationales, or completions that the "teacher" writes as the
-        stage goes (charged), in the student's chat template; those cut off are left out. None takes the rationales where
-        the task has them.
-    on_policy: share of the steps taken on fresh completions of the student. There cross-entropy is left out: the label is
-        the student's own sample.
+    text: what the losses are taken on off-policy: "given" rationales, completions that the "teacher" writes as the stage
+        goes (charged), in the student's chat template, without those cut off, or the "traces" that the stage before made.
+        None takes the rationales where the task has them.
+    on_policy: share of the steps taken on fresh completions of the student (GKD's lambda; its default is 0.5). There
+        cross-entropy is left out: the label is the student's own sample. Terms with on = "student" act only there.
+    replay: asks for the student's text as DistiLLM does, when the validation loss rises, and takes it again later.
+    pairs: each example gives two documents, its text and the student's completion of it, as in DistiLLM-2.
+    teachers: further ones, { model = ..., weight = ... }; the run's own has the weight 1. Their distributions are mixed,
+        then compared.
+    cached: take the teacher's probabilities from the cache that the stage before made, instead of asking it.
+    alignment: how a teacher of another tokenizer is compared: where tokens end at the same "bytes", or by "index".
+    hidden_layers: pairs of layers, student's and teacher's, whose states hidden_mse and hidden_cosine compare.
+    interpolation: the schedule of the objective taid.
     keep: "correct" trains on the teacher's texts that the task's verifier accepts, and leaves out the others.
     A teacher that is a JSONL or CSV file (columns prompt and completion) is trained on as text, whatever its tokenizer.
     Rows whose column `finish` says "length" were cut off and are left out. What its texts cost to write is not charged: the
     user has them. Where the rows say it, it stands in the price from nothing.
-    Raises RecipeError when there is no teacher, when it writes other tokens than the student, and for settings that a
-    file of texts cannot follow.
+    Raises RecipeError when there is no teacher, when it writes other tokens than the student and a term compares them, and
+    for settings that exclude one another.
     """
     if not run.teacher:
         raise RecipeError("stage kd: there is no teacher. Set teacher = a model directory, or a file of its texts.")
     loss = build_terms(terms)
     if is_file(run.teacher):
-        if on_policy or text or terms != KL_AND_CROSS_ENTROPY:
+        if on_policy or replay or pairs or text or teachers:
             raise RecipeError(
-                f"stage kd: teacher {run.teacher} is a file of texts: it is trained on by cross-entropy, so text, terms "
-                "and on_policy have no use. Leave them out, or give a teacher model."
+                f"stage kd: teacher {run.teacher} is a file of texts, which writes nothing and scores nothing: text, "
+                "on_policy, replay, pairs and teachers have no use. Leave them out, or give a teacher model."
             )
+        loss = _terms_of_texts(run, loss, is_default=terms == KL_AND_CROSS_ENTROPY)
         trainee = set_up(start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute)
-        return _on_texts(trainee, run, keep, epochs, batch_documents)
-    asks_teacher = any(name.startswith("teacher") for term in loss for name in inputs(term.objective))
-    if on_policy and not asks_teacher:
-        raise RecipeError(
-            f"stage kd: on_policy={on_policy} needs a term that asks the teacher, such as forward_kl; the terms are "
-            f"{', '.join(term.name for term in loss)}."
-        )
+        return _on_texts(trainee, run, loss, keep, epochs, batch_documents)
+    is_cached = cached or is_cache(Path(str(run.teacher)))
     task = load_task(run.task)
     if text is None:
         text = "given" if task.has_rationales else "teacher"
-    if keep == "correct" and (text == "given" or on_policy == 1):
-        raise RecipeError(
-            'stage kd: keep = "correct" chooses among what the teacher writes, and here it writes nothing: the losses are '
-            'taken on given rationales, or on the student\'s own completions. Set text = "teacher" and on_policy below 1, '
-            "or leave keep out."
-        )
-    examples = [e for e in task.take("train") if e.rationale] if text == "given" else task.take("train")
+    _check(run, loss, terms, text=text, on_policy=on_policy, replay=replay, pairs=pairs, keep=keep, has_cache=is_cached,
+           has_layers=bool(hidden_layers))  # fmt: skip
+    hidden = (len(hidden_layers), model_shape(str(run.teacher)).width) if hidden_layers else None
+    trainee = set_up(start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute, hidden=hidden)
+    policies = (
+        [] if is_cached else [load_teacher(name, run) for name in (str(run.teacher), *(t.model for t in teachers))]
+    )
+    cache = open_cache(start, run, trainee.renderer, is_beside=cached) if is_cached else None
+    teacher, attach = _asked_how(
+        trainee, run, loss, policies, [1.0, *(t.weight for t in teachers)], cache, alignment, hidden_layers
+    )
+    texts = _Texts(start, trainee, policies[0] if policies else None, run, task, text, sampling, keep)
+    replayer = Replayer(replay) if replay else None
+    dev = _dev_documents(trainee, task, replay) if replay else []
+    policy = BatchPolicy(
+        run, in_epochs(len(texts.examples), batch_documents, run.seed, "kd-order", epochs), texts.data, texts.student,
+        attach, ignored_terms(loss, terms), on_policy, replayer, pairs, validation(trainee, run, dev),
+    )  # fmt: skip
+    interpolator = Interpolator(interpolation) if asks(loss, frozenset({"interpolation"})) else None
+    forward = Forward(
+        trainee.policy.decoder, teacher, layers=tuple(own for own, _ in hidden_layers), projections=trainee.projections,
+        interpolation=(lambda: interpolator.value) if interpolator else None,
+    )  # fmt: skip
+    return train_and_save(
+        trainee, run, loss, policy, num_steps=steps_of(len(texts.examples), batch_documents, epochs), forward=forward,
+        controllers=[controller for controller in (replayer, interpolator) if controller],
+    )  # fmt: skip
+
+
+class _Texts:
+    """What the losses can be taken on: by the index of an example, at a step.
+
+    examples: those that indices point to; of traces, that of each.
+    """
+
+    def __init__(
+        self, start: Artifact, trainee: Trainee, teacher: Policy | None, run: Run, task: TaskData, text: Text,
+        sampling: Sampling, keep: Keep,
+    ):  # fmt: skip
+        self.trainee, self.teacher, self.run, self.keep = trainee, teacher, run, keep
+        self.sampling = sampling.within(run.max_new_tokens)
+        self.examples, self.given = _given(start, trainee, task, text)
+        self.engines: dict[bool, tuple[Engine, Renderer]] = {}
+
+    def data(self, chosen: list[int], step: int) -> Written:
+        """The text that was given, or that the teacher writes now."""
+        if self.given:
+            return [self.given[i] for i in chosen], {}
+        groups = self._write(chosen, step, is_student=False)
+        return rewritten(self.trainee.renderer, groups, self.keep), figures(groups)
+
+    def student(self, chosen: list[int], step: int) -> Written:
+        """What the student writes now."""
+        groups = self._write(chosen, step, is_student=True)
+        fresh: list[Asked] = [(zero_shot(group.example), plain_document(r)) for group in groups for r in group.rollouts]
+        return fresh, figures(groups)
+
+    def _write(self, chosen: list[int], step: int, *, is_student: bool) -> list[Group]:
+        if is_student not in self.engines:
+            policy = self.trainee.policy if is_student else self.teacher
+            assert policy is not None, "a stage without a teacher model has no text of a teacher"
+            renderer = self.trainee.renderer if is_student else renderer_of(policy, self.run)
+            self.engines[is_student] = (Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode), renderer)
+        engine, renderer = self.engines[is_student]
+        return collect(
+            engine, renderer, [self.examples[i] for i in dict.fromkeys(chosen)], zero_shot, accuracy, num_samples=1,
+            sampling=self.sampling, seed=key64(self.run.seed, "kd-completions", step), ledger=self.run.ledger,
+        )  # fmt: skip
+
+
+def _given(start: Artifact, trainee: Trainee, task: TaskData, text: Text) -> tuple[list[Example], list[Asked]]:
+    """The examples that a stage goes through, and what is given for each; nothing where a teacher writes."""
+    examples = task.take("train")
+    if text == "teacher":
+        return examples, []
+    if text == "traces":
+        by_id = {example.id: example for example in examples}
+        traces = [trace for trace in load_traces(start, "kd") if trace.id in by_id]
+        return [by_id[t.id] for t in traces], [(t.messages, t.document(trainee.renderer)) for t in traces]
+    examples = [example for example in examples if example.rationale]
     if not examples:
         raise DataError('stage kd: no training example has a rationale. Use text = "teacher".')
-    trainee = set_up(start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute)
-    teacher = load_policy(resolve_model(str(run.teacher)), dtype=run.dtype, device=run.device)
-    teacher.decoder.requires_grad_(False)
-    _check_vocabularies(trainee.policy, teacher)
-    write = _writer(trainee, teacher, run, sampling.within(run.max_new_tokens), keep)
-    given = gold_documents(trainee.renderer, examples, with_rationale=True) if text == "given" else []
-    indices = in_epochs(len(examples), batch_documents, run.seed, "kd-order", epochs)
-
-    def producer(step: int, progress: float) -> Feed | None:
-        chosen = indices(step)
-        if chosen is None:
-            return None
-        is_on_policy = stream(run.seed, "kd-policy", step).random() < on_policy
-        if not is_on_policy and text == "given":
-            return Feed([given[i] for i in chosen], {"on_policy": 0.0})
-        return write([examples[i] for i in chosen], step, is_on_policy)
-
-    scorer = teacher if asks_teacher else None  # a teacher that only writes does not score as well
-    num_steps = steps_of(len(examples), batch_documents, epochs)
-    return train_and_save(trainee, run, loss, producer, num_steps=num_steps, teacher=scorer)
+    documents = gold_documents(trainee.renderer, examples, with_rationale=True)
+    return examples, [(zero_shot(example), document) for example, document in zip(examples, documents, strict=True)]
 
 
-def _writer(
-    student: Trainee, teacher: Policy, run: Run, sampling: Sampling, keep: Keep
-) -> Callable[[list[Example], int, bool], Feed]:
-    """A function that has the student, or the teacher, write completions of examples and makes documents of them."""
-    writers = {
-        is_student: (Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode), renderer)
-        for is_student, policy, renderer in (
-            (True, student.policy, student.renderer), (False, teacher, renderer_of(teacher, run))
+def _check(
+    run: Run, loss: Sequence[Term], specs: Sequence[TermSpec], *, text: Text, on_policy: float, replay: Replay | None,
+    pairs: bool, keep: Keep, has_cache: bool, has_layers: bool,
+) -> None:  # fmt: skip
+    """Raises RecipeError for settings that exclude one another, or that nothing would come of."""
+    has_student = bool(on_policy or replay or pairs)
+    if sum((on_policy > 0, replay is not None, pairs)) > 1:
+        raise RecipeError(
+            "stage kd: on_policy, replay and pairs each say when the student writes. Leave all but one out."
         )
-    }  # fmt: skip
+    if has_student and not asks(loss, SAME_TOKENS | OTHER_TOKENS):
+        raise RecipeError(
+            "stage kd: the student's own text needs a term that asks a live teacher, such as reverse_kl; the terms are "
+            f"{', '.join(term.name for term in loss)}."
+        )
+    if not has_student and any(spec.on == "student" for spec in specs):
+        raise RecipeError(
+            'stage kd: a term with on = "student" acts on the student\'s own text, and the student writes nothing. Set '
+            "on_policy, replay or pairs."
+        )
+    if asks(loss, frozenset({"teacher_hidden_TLE"})) and (has_cache or not has_layers):
+        raise RecipeError(
+            "stage kd: hidden states are compared between layers of the student and of a live teacher. Set hidden_layers = "
+            "[[student's layer, teacher's layer], ...] (from 0; -1 is the last), and a teacher model."
+        )
+    if has_cache and (has_student or text == "teacher"):
+        raise RecipeError(
+            f"stage kd: teacher {run.teacher} is a cache of what was scored before, and fresh text is not in it. Set "
+            'text = "given" or "traces", as it was made, without on_policy, replay and pairs; or give the teacher\'s model.'
+        )
+    if keep == "correct" and (text != "teacher" or on_policy == 1):
+        raise RecipeError(
+            'stage kd: keep = "correct" chooses among what the teacher writes, and here it writes nothing: the losses are '
+            'taken on given text, or on the student\'s own completions. Set text = "teacher" and on_policy below 1, '
+            "or leave keep out."
+        )
 
-    def write(examples: list[Example], step: int, is_on_policy: bool) -> Feed:
-        engine, renderer = writers[is_on_policy]
-        groups = collect(
-            engine, renderer, examples, zero_shot, accuracy, num_samples=1, sampling=sampling,
-            seed=key64(run.seed, "kd-completions", step), ledger=run.ledger,
-        )  # fmt: skip
-        if is_on_policy:
-            fresh = [replace(plain_document(r), weights={"cross_entropy": 0.0}) for g in groups for r in g.rollouts]
-        else:
-            fresh = rewritten(student.renderer, groups, keep)
-        return Feed(fresh, {"on_policy": float(is_on_policy), **figures(groups)})
 
-    return write
+def _asked_how(
+    trainee: Trainee, run: Run, loss: Sequence[Term], policies: Sequence[Policy], weights: Sequence[float],
+    cache: TeacherCache | None, alignment: Alignment, hidden_layers: Sequence[tuple[int, int]],
+) -> tuple[Teacher | None, Callable[[Sequence[Asked]], list[Document]]]:  # fmt: skip
+    """What makes the teacher's signals, and what gives documents what it needs with them."""
+    if cache:
+        return kept_teacher(cache, loss), lambda asked: cache.attach(plain_documents(asked))
+    if asks(loss, OTHER_TOKENS):
+        return other_teacher(trainee.policy, policies[0]), twins(trainee, policies[0], run, alignment)
+    if asks(loss, SAME_TOKENS):
+        layers = tuple(other for _, other in hidden_layers)
+        return live_teacher(policies, weights, trainee.policy, layers), plain_documents
+    return None, plain_documents  # a teacher that only writes does not score as well
 
 
-def _on_texts(trainee: Trainee, run: Run, keep: Keep, epochs: float | None, batch_documents: int) -> Artifact:
-    """Train by cross-entropy on the texts of the run's teacher, a file."""
-    documents, counts = _texts(trainee.renderer, load_task(run.task).take("train"), keep, Path(str(run.teacher)))
+def _dev_documents(trainee: Trainee, task: TaskData, replay: Replay) -> list[Document]:
+    examples = task.take("dev", replay.items)
+    return gold_documents(trainee.renderer, examples, with_rationale=any(e.rationale for e in examples))
+
+
+def _terms_of_texts(run: Run, loss: Sequence[Term], *, is_default: bool) -> list[Term]:
+    """Cross-entropy, or what the recipe asks for, of the top log-probabilities that stand beside the texts."""
+    if is_default:
+        return [Term(cross_entropy)]
+    if wrong := [term.name for term in loss if asks([term], SAME_TOKENS | OTHER_TOKENS)]:
+        raise RecipeError(
+            f"stage kd: teacher {run.teacher} is a file of texts, and {wrong[0]} asks a model. Terms for it are "
+            "cross_entropy and, where its rows have top_logprobs (`whit write URL --logprobs 5`), topk_kl."
+        )
+    return list(loss)
+
+
+def _on_texts(
+    trainee: Trainee, run: Run, loss: Sequence[Term], keep: Keep, epochs: float | None, batch_documents: int
+) -> Artifact:
+    """Train on the texts of the run's teacher, a file, and on what stands beside them of its probabilities."""
+    needs_top = asks(loss, frozenset({"kept_ids_TK", "kept_logprobs_TK"}))
+    examples, path = load_task(run.task).take("train"), Path(str(run.teacher))
+    documents, counts = _texts(trainee.renderer, examples, keep, path, needs_top=needs_top)
     run.notify({"texts": counts})
     indices = in_epochs(len(documents), batch_documents, run.seed, "kd-order", epochs)
 
@@ -161,13 +301,13 @@ def _on_texts(trainee: Trainee, run: Run, keep: Keep, epochs: float | None, batc
         return None if chosen is None else Feed([documents[i] for i in chosen])
 
     num_steps = steps_of(len(documents), batch_documents, epochs)
-    return train_and_save(trainee, run, [Term(cross_entropy)], producer, num_steps=num_steps, texts=counts)
+    return train_and_save(trainee, run, loss, producer, num_steps=num_steps, texts=counts)
 
 
-def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -> list[Document]:
+def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -> list[Asked]:
     """What a teacher wrote to its end, as the student is asked and answers: the two may have different chat templates."""
     return [
-        renderer.document(zero_shot(group.example), rollout.text)
+        (zero_shot(group.example), renderer.document(zero_shot(group.example), rollout.text))
         for group in groups
         for rollout in group.rollouts
         if rollout.finish == "stop" and (keep == "all" or rollout.verdict.correct)
@@ -175,7 +315,7 @@ def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -
 
 
 def _texts(
-    renderer: Renderer, examples: list[Example], keep: Keep, path: Path
+    renderer: Renderer, examples: list[Example], keep: Keep, path: Path, *, needs_top: bool
 ) -> tuple[list[Document], dict[str, float]]:
     """The teacher's texts for prompts of the training split, and how many of the file's are left out, and why.
 
@@ -199,7 +339,8 @@ def _texts(
             fate = "refused"
         else:
             fate = "kept"
-            documents.append(renderer.document(zero_shot(example), text))
+            document = renderer.document(zero_shot(example), text)
+            documents.append(_with_top(document, row, renderer, path, number) if needs_top else document)
         counts[fate] += 1
         flops += float(row.get("flops") or 0.0)
     if not documents:
@@ -211,12 +352,18 @@ def _texts(
     return documents, {**counts, "flops": flops}
 
 
-def _check_vocabularies(student: Policy, teacher: Policy) -> None:
-    """The KL compares probabilities of ids: each id must be the same string in both."""
-    ours, theirs = student.tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
-    if any(theirs.get(token, index) != index for token, index in ours.items()) or len(ours.keys() - theirs.keys()) > 0:
-        raise RecipeError(
-            f"stage kd: teacher {teacher.path.name} and student {student.path.name} have different tokenizers, so their "
-            "probabilities cannot be compared token by token. Distil through text: give a file of the teacher's texts "
-            "(columns prompt and completion) as teacher."
+def _with_top(document: Document, row: Mapping[str, Any], renderer: Renderer, path: Path, number: int) -> Document:
+    """The document with what its row says the teacher held likely at each token."""
+    if not row.get("top_logprobs"):
+        raise DataError(
+            f"{path}, row {number} has no top_logprobs, which topk_kl compares. Write the texts with --logprobs 5, or "
+            "train on them by cross_entropy alone."
         )
+    ((start, end),) = document.spans
+    targets = sparse_targets(row["top_logprobs"], renderer.tokenizer, document.ids[start:end])
+    width = max(len(ids) for ids, _ in targets)
+    kept = {
+        "kept_ids_TK": torch.tensor([[*ids, *[0] * (width - len(ids))] for ids, _ in targets]),
+        "kept_logprobs_TK": torch.tensor([[*lps, *[-torch.inf] * (width - len(lps))] for _, lps in targets]),
+    }
+    return replace(document, recorded={**document.recorded, **kept})

@@ -29,7 +29,7 @@ from whit.stages._setup import SCORED_TOKENS, in_epochs, set_up, train_and_save
 from whit.stages._task import load_task
 from whit.training.loop import Feed
 from whit.training.optim import Optim
-from whit.training.signals import score
+from whit.training.signals import Forward, score
 
 
 def rl(
@@ -92,7 +92,8 @@ def rl(
         documents, numbers = shared[batch]
         return Feed(documents[part :: method.num_updates], numbers, ends_round=part == method.num_updates - 1)
 
-    return train_and_save(trainee, run, method.terms, producer, temperature=sampling.temperature, by_reward=True)
+    forward = Forward(decoder, temperature=sampling.temperature)
+    return train_and_save(trainee, run, method.terms, producer, forward=forward, by_reward=True)
 
 
 def _record(

@@ -5,7 +5,7 @@ Random streams are keyed by step, so no generator state is kept.
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,14 @@ class State:
     """Where a stage stands between two rounds of the loop.
 
     step: the next one to do. updates: made so far. dearest: operations of the costliest round so far.
+    controllers: the state of each, by its name.
     """
 
     ledger: Ledger
     step: int = 0
     updates: int = 0
     dearest: float = 0.0
+    controllers: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(directory: Path, optimizer: Optimizer, state: State) -> None:

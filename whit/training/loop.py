@@ -6,14 +6,15 @@ loop ends when the budget does, or when the producer has no more.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any, Protocol
 
 import torch
 
 from whit.core.errors import CollapseError, DataError
-from whit.core.flops import forward_flops, train_flops
+from whit.core.flops import train_flops
 from whit.core.rundir import Run
 from whit.core.seeds import key64
 from whit.data.ahead import ahead
@@ -45,6 +46,16 @@ class Feed:
     ends_round: bool = True
 
 
+class Controller(Protocol):
+    """Something beside the weights that a training moves: it sees each update's record, and can be saved and restored."""
+
+    name: str
+
+    def observe(self, line: Mapping[str, float]) -> None: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
 Producer = Callable[[int, float], Feed | None]
 """From the step's number and the progress to its feed; None ends the stage. It charges its own sampling."""
 
@@ -61,6 +72,7 @@ def train(
     num_steps: int | None = None,
     lora_rank: int = 0,
     keep: Callable[[float], None] = lambda _: None,
+    controllers: Sequence[Controller] = (),
 ) -> int:
     """Train until the budget is spent or the producer ends. Returns the number of updates made.
 
@@ -69,13 +81,17 @@ def train(
         budget.
     keep: called with each share of `run.snapshots` when the progress has reached it; of several that one step reaches, with
         the last.
+    controllers: what is told of every update, and whose state is saved with the stage's.
     Raises CollapseError at the first loss or gradient that is not finite, before the weights are touched,
     and BudgetError when not even the first step fits the budget, or a document not the memory.
     """
-    check_terms(terms, has_teacher=forward.teacher is not None)
+    check_terms(terms, forward.teacher)
     spent = run.ledger.flops  # before training: what a producer sampled to have something to train on
     state = restore_checkpoint(run.directory, optimizer) or State(run.ledger)
     run.ledger = state.ledger
+    for controller in controllers:
+        if controller.name in state.controllers:
+            controller.restore(state.controllers[controller.name])
     meter = Meter(run.directory / "metrics.jsonl", state.step)
     device = next(forward.policy.parameters()).device
     saved_at, before, starts_round = time.monotonic(), 0.0, True
@@ -111,9 +127,11 @@ def train(
             supervised = sum(d.num_supervised for d in feed.documents)
             line |= {name: line[name] / max(1, supervised) for name in sums.totals}
             run.ledger.charge("train", flops=cost[0], tokens=tokens, seconds=rate * cost[0])
-            if forward.teacher is not None:
+            if cost[1]:
                 run.ledger.charge("teacher", flops=cost[1], tokens=tokens, seconds=rate * cost[1])
             line |= {"tokens": tokens, "supervised_tokens": supervised}
+            for controller in controllers:
+                controller.observe(line)
             state.updates += 1
         line |= {"flops": run.ledger.flops, "seconds": time.perf_counter() - started}
         meter.write(line)
@@ -124,6 +142,7 @@ def train(
             earlier, reached = reached, _progress(run, spent, step + 1, num_steps)
             if passed := [share for share in run.snapshots if earlier < share <= reached]:
                 keep(passed[-1])
+            state.controllers = {controller.name: controller.state() for controller in controllers}
             if time.monotonic() - saved_at > run.checkpoint_seconds:
                 save_checkpoint(run.directory, optimizer, state)
                 saved_at = time.monotonic()
@@ -133,9 +152,7 @@ def train(
 def step_flops(forward: Forward, documents: Sequence[Document], lora_rank: int = 0) -> tuple[float, float]:
     """Operations of a step on these documents: the policy's training, and the teacher's forward pass."""
     tokens, scored, pairs = work(documents)
-    teacher = 0.0
-    if forward.teacher is not None:
-        teacher = forward_flops(forward.teacher.config.shape, tokens, scored, pairs)
+    teacher = forward.teacher.flops(documents) if forward.teacher else 0.0
     return train_flops(forward.policy.config.shape, tokens, scored, pairs, lora_rank), teacher
 
 

@@ -31,12 +31,14 @@ class Optimizer:
     Gradients of every micro-batch are added to the masters in float32 by `collect`, whatever the model's dtype.
     """
 
-    def __init__(self, model: nn.Module, optim: Optim, peak_lr: float):
+    def __init__(self, model: nn.Module, optim: Optim, peak_lr: float, *, beside: nn.Module | None = None):
+        """beside: trained with the model, and no part of it."""
         self.optim, self.peak_lr = optim, peak_lr
         self.names: list[str] = []
         self.parameters: list[Tensor] = []
         seen = set()
-        for name, parameter in model.named_parameters():
+        named = [*model.named_parameters(), *(beside.named_parameters("beside") if beside else ())]
+        for name, parameter in named:
             if parameter.requires_grad and id(parameter) not in seen:
                 seen.add(id(parameter))
                 self.names.append(name)

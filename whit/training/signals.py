@@ -4,7 +4,7 @@ The vocabulary of signals is closed; a signal is computed only if some objective
 head in chunks, and each chunk's gradient is taken at once: logits of all tokens never exist together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,17 +16,26 @@ from whit.core.errors import PartError, did_you_mean
 from whit.core.parts import inputs
 from whit.data.batch import Batch
 from whit.kernels.log_prob import is_compiled, log_prob
-from whit.models.attention import Packed
 from whit.models.causal import CausalLM
 from whit.objectives._types import Term
+from whit.training.layers import Projections, watched_layers
 from whit.training.optim import Optimizer
+from whit.training.teachers import Teacher, groups_in, merged, supervised_states
 from whit.training.weights import spread
 
-RECORDED = ("advantages_T", "old_logprobs_T", "reference_logprobs_T", "returns_T", "rollout_logprobs_T")
+RECORDED = (
+    "advantages_T", "kept_ids_TK", "kept_logprobs_TK", "kept_shares_TK", "old_logprobs_T", "reference_logprobs_T",
+    "returns_T", "rollout_logprobs_T",
+)  # fmt: skip
 MADE = (
-    "entropy_T", "labels_T", "logits_TV", "logprobs_T", "offset_T", "progress", "sequence_T", "teacher_logits_TV",
+    "entropy_T", "group_logprobs_GV", "hidden_TLE", "interpolation", "labels_T", "logits_TV", "logprobs_T", "offset_T",
+    "progress", "sequence_T",
+)  # fmt: skip
+TAUGHT = (
+    "common_ids_C", "teacher_common_ids_C", "teacher_group_logprobs_GW", "teacher_hidden_TLE", "teacher_logits_TV",
     "teacher_logprobs_T",
 )  # fmt: skip
+CHUNKED = ("_TV", "_TK", "_TLE", "_GV")  # of a chunk of rows only
 # Float32 logits of one chunk, where several copies of it live at once; and where none does, because a compiled form reads
 # bfloat16 logits: on a CPU, and on a GPU, which needs more rows.
 CHUNK_BYTES, COMPILED_CHUNK_BYTES, GPU_CHUNK_BYTES = 64 << 20, 256 << 20, 1 << 30
@@ -36,16 +45,21 @@ CHUNK_BYTES, COMPILED_CHUNK_BYTES, GPU_CHUNK_BYTES = 64 << 20, 256 << 20, 1 << 3
 class Forward:
     """The models of a step.
 
-    teacher: scores the same tokens, without gradient.
+    teacher: makes the teacher's signals, without gradient.
+    interpolation: gives the number that TAID's target stands at.
+    layers, projections: whose hidden states are compared with the teacher's, and the maps to its width.
     temperature: of the policy's log-probabilities: the one that its completions were sampled at.
     chunk_bytes: size of the logits that exist at once, counted in float32; it bounds memory and cannot change the result.
         0 takes what suits the device.
     """
 
     policy: CausalLM
-    teacher: CausalLM | None = None
+    teacher: Teacher | None = None
     temperature: float = 1.0
     chunk_bytes: int = 0
+    interpolation: Callable[[], float] | None = None
+    layers: tuple[int, ...] = ()
+    projections: Projections | None = None
 
 
 @dataclass
@@ -77,8 +91,8 @@ class Sums:
         return dict(zip(named, torch.stack([v.to(device) for v in named.values()]).tolist(), strict=True))
 
 
-def check_terms(terms: Sequence[Term], *, has_teacher: bool) -> None:
-    """Raises PartError for a signal that does not exist, cannot be chunked, or needs a teacher that is not there.
+def check_terms(terms: Sequence[Term], teacher: Teacher | None) -> None:
+    """Raises PartError for a signal that does not exist, cannot be chunked, or that no teacher is there to make.
 
     Terms are told apart by name, so two of one name are refused too.
     """
@@ -89,19 +103,31 @@ def check_terms(terms: Sequence[Term], *, has_teacher: bool) -> None:
     for term in terms:
         named = inputs(term.objective)
         for name in named:
-            if name not in RECORDED + MADE:
-                raise PartError(
-                    f"objective '{term.name}' names the signal '{name}'.{did_you_mean(name, RECORDED + MADE)}"
-                )
-            if name.startswith("teacher") and not has_teacher:
+            known = RECORDED + MADE + TAUGHT
+            if name not in known:
+                raise PartError(f"objective '{term.name}' names the signal '{name}'.{did_you_mean(name, known)}")
+            if name in TAUGHT and teacher is None:
                 raise PartError(
                     f"objective '{term.name}' needs a teacher. Set teacher = a model directory in the recipe."
                 )
-        if "sequence_T" in named and any(name.endswith("_TV") or name.startswith("teacher") for name in named):
+            if name in TAUGHT and teacher is not None and name not in teacher.gives:
+                raise PartError(
+                    f"objective '{term.name}' needs the signal '{name}', and this teacher gives "
+                    f"{', '.join(sorted(teacher.gives))}. {_INSTEAD.get(name, '')}"
+                )
+        if "sequence_T" in named and any(name.endswith(CHUNKED) or name in TAUGHT for name in named):
             raise PartError(
                 f"objective '{term.name}' names sequence_T and a signal of the vocabulary or the teacher: "
                 "it cannot be chunked, and these never exist for a whole sequence."
             )
+
+
+_INSTEAD = {
+    "teacher_logits_TV": "A teacher of another tokenizer is compared by uld or byte_merge, or distilled through text.",
+    "teacher_logprobs_T": "A teacher of another tokenizer is compared by uld or byte_merge, or distilled through text.",
+    "teacher_group_logprobs_GW": "A teacher of the student's own tokenizer is compared by forward_kl and its kin.",
+    "teacher_hidden_TLE": "Hidden states need a live teacher of the student's tokenizer, and hidden_layers.",
+}
 
 
 def accumulate(
@@ -117,8 +143,10 @@ def accumulate(
     weights: by term, the weight of a supervised token of each document (see `weights.token_weights`).
     """
     policy = forward.policy
-    hidden_TD = _hidden(policy, batch)
-    chunker = _Chunks(forward, batch, hidden_TD.detach(), optimizer, progress)
+    with watched_layers(policy, forward.layers) as seen:
+        hidden_TD = supervised_states(policy, batch)
+    states_TLD = torch.stack([state_LD[batch.source_T] for state_LD in seen], 1) if seen else None
+    chunker = _Chunks(forward, batch, hidden_TD.detach(), states_TLD, optimizer, progress)
     dtype = torch.promote_types(hidden_TD.dtype, torch.float32)
     weights_T = {
         term.name: term.coefficient(progress) * spread(weights[term.name], batch.sequence_T, dtype) for term in terms
@@ -128,7 +156,10 @@ def accumulate(
     sums = Sums()
     extra = _whole_gradients(chunker, whole, weights_T, sums) if whole else None
     gradient_TD = chunker.gradients(chunked, weights_T, sums, extra)
-    hidden_TD.backward(gradient_TD)  # type: ignore[no-untyped-call]
+    if states_TLD is None:
+        hidden_TD.backward(gradient_TD)  # type: ignore[no-untyped-call]
+    else:
+        torch.autograd.backward((hidden_TD, states_TLD), (gradient_TD, chunker.gradient_TLD))  # type: ignore[no-untyped-call]
     optimizer.collect()
     return sums
 
@@ -136,7 +167,7 @@ def accumulate(
 @torch.no_grad()
 def score(decoder: CausalLM, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Log-probabilities and entropies [T] of the labels, in nats, without gradient."""
-    hidden_TD = _hidden(decoder, batch)
+    hidden_TD = supervised_states(decoder, batch)
     parts = [
         log_prob(decoder.logits(hidden_TD[rows]), batch.labels_T[rows], temperature)
         for rows in row_chunks(hidden_TD.shape[0], decoder)
@@ -146,23 +177,18 @@ def score(decoder: CausalLM, batch: Batch, temperature: float = 1.0) -> tuple[Te
     return torch.cat([lp for lp, _ in parts]), torch.cat([h for _, h in parts])
 
 
-def _hidden(decoder: CausalLM, batch: Batch) -> Tensor:
-    """The hidden states [T, D] that predict the supervised tokens."""
-    attention = Packed(batch.lengths, batch.tokens_L.device, prefixes=batch.prefixes)
-    hidden_LD: Tensor = decoder(batch.tokens_L, batch.positions_L, attention)
-    return hidden_LD.index_select(0, batch.source_T)
-
-
 class _Chunks:
     """The rows of one micro-batch on their way through the head."""
 
-    def __init__(self, forward: Forward, batch: Batch, hidden_TD: Tensor, optimizer: Optimizer, progress: float):
+    def __init__(
+        self, forward: Forward, batch: Batch, hidden_TD: Tensor, states_TLD: Tensor | None, optimizer: Optimizer,
+        progress: float,
+    ):  # fmt: skip
         self.forward, self.batch, self.hidden_TD = forward, batch, hidden_TD
         self.optimizer, self.progress = optimizer, progress
-        self.teacher_TD: Tensor | None = None
-        if forward.teacher is not None:
-            with torch.no_grad():
-                self.teacher_TD = _hidden(forward.teacher, batch)
+        self.states_TLD = None if states_TLD is None else states_TLD.detach()
+        self.gradient_TLD = None if states_TLD is None else torch.zeros_like(states_TLD)
+        self.taught = forward.teacher.rows(batch) if forward.teacher is not None else None
 
     def gradients(
         self, terms: Sequence[Term], weights_T: dict[str, Tensor], sums: Sums, extra: tuple[Tensor, Tensor] | None
@@ -174,15 +200,20 @@ class _Chunks:
         decoder, (weight_VD, _, bias_V) = self.forward.policy, self.forward.policy.head()
         gradient_TD = torch.zeros_like(self.hidden_TD)
         named = {name for term in terms for name in inputs(term.objective)}
-        reads_logits = any(name.endswith("_TV") for name in named)
-        for rows in row_chunks(self.hidden_TD.shape[0], decoder, self.forward.chunk_bytes, reads_logits=reads_logits):
+        reads_logits = any(name.endswith(("_TV", "_GV")) for name in named)
+        for rows in self._rows(decoder, reads_logits=reads_logits):
             hidden = self.hidden_TD[rows]
             with torch.enable_grad():
                 raw_TV = F.linear(hidden, weight_VD, bias_V).detach().requires_grad_()
-                signals = self._signals(rows, _capped(decoder, raw_TV), named, force=extra is not None)
+                states_TLD = None if self.states_TLD is None else self.states_TLD[rows].detach().requires_grad_()
+                signals = self._signals(rows, _capped(decoder, raw_TV), states_TLD, named, force=extra is not None)
+                first_G = groups_in(self.batch.groups, rows)[:, 0] - rows.start
                 total = raw_TV.new_zeros((), dtype=torch.float32)
                 for term in terms:
-                    value = (weights_T[term.name][rows] * term.objective(**_named(term, signals))).sum()
+                    own_T = weights_T[term.name][rows]
+                    # A value a group has the weight of its first token; tokens after it add nothing.
+                    own = own_T[first_G] if is_grouped(term) else own_T
+                    value = (own * term.objective(**_named(term, signals))).sum()
                     sums.add(term.name, value.detach())
                     total = total + value
                 if extra is not None:
@@ -191,7 +222,7 @@ class _Chunks:
                         + (extra[0][rows] * signals["logprobs_T"]).sum()
                         + (extra[1][rows] * signals["entropy_T"]).sum()
                     )
-                (grad_TV,) = torch.autograd.grad(total, raw_TV)
+                grad_TV = self._take(total, raw_TV, states_TLD, rows)
             if "entropy_T" in signals:
                 sums.watch("entropy", signals["entropy_T"])
                 if "rollout_logprobs_T" in signals:  # engine against trainer, on the same tokens: rounding only
@@ -203,24 +234,49 @@ class _Chunks:
                 self.optimizer.add_gradient(bias_V, grad_TV.sum(0))
         return gradient_TD
 
-    def _signals(self, rows: slice, logits_TV: Tensor, named: set[str], *, force: bool) -> dict[str, Any]:
-        batch = self.batch
+    def _rows(self, decoder: CausalLM, *, reads_logits: bool) -> list[slice]:
+        """Chunks of rows; one never ends inside a group."""
+        chunks = row_chunks(self.hidden_TD.shape[0], decoder, self.forward.chunk_bytes, reads_logits=reads_logits)
+        return whole_groups(chunks, self.batch.groups.tolist())
+
+    def _take(self, total: Tensor, raw_TV: Tensor, states_TLD: Tensor | None, rows: slice) -> Tensor:
+        """The gradient of the logits; those of hidden states and projections go where they belong."""
+        if states_TLD is None:
+            (grad_TV,) = torch.autograd.grad(total, raw_TV)
+            return grad_TV
+        assert self.forward.projections is not None and self.gradient_TLD is not None
+        weight_LED = self.forward.projections.weight_LED
+        grad_TV, self.gradient_TLD[rows], grad_LED = torch.autograd.grad(
+            total, (raw_TV, states_TLD, weight_LED), allow_unused=True, materialize_grads=True
+        )
+        self.optimizer.add_gradient(weight_LED, grad_LED)
+        return grad_TV
+
+    def _signals(
+        self, rows: slice, logits_TV: Tensor, states_TLD: Tensor | None, named: set[str], *, force: bool
+    ) -> dict[str, Any]:
+        batch, forward = self.batch, self.forward
         signals: dict[str, Any] = {name: values[rows] for name, values in batch.recorded.items()}
         signals |= {"labels_T": batch.labels_T[rows], "offset_T": batch.offset_T[rows], "progress": self.progress}
         signals["logits_TV"] = logits_TV
         if force or named & {"logprobs_T", "entropy_T", "old_logprobs_T"}:
-            signals["logprobs_T"], signals["entropy_T"] = log_prob(
-                logits_TV, batch.labels_T[rows], self.forward.temperature
-            )
+            signals["logprobs_T"], signals["entropy_T"] = log_prob(logits_TV, batch.labels_T[rows], forward.temperature)
             signals.setdefault("old_logprobs_T", signals["logprobs_T"].detach())
-        if named & {"teacher_logits_TV", "teacher_logprobs_T"}:
-            assert self.forward.teacher is not None and self.teacher_TD is not None
-            with torch.no_grad():
-                teacher_TV = self.forward.teacher.logits(self.teacher_TD[rows])
-                if "teacher_logprobs_T" in named:
-                    signals["teacher_logprobs_T"], _ = log_prob(
-                        teacher_TV, batch.labels_T[rows], self.forward.temperature
-                    )
+        if "interpolation" in named:
+            assert forward.interpolation is not None, "the stage gives the schedule of a term that names it"
+            signals["interpolation"] = forward.interpolation()
+        if "hidden_TLE" in named:
+            assert forward.projections is not None and states_TLD is not None, "the stage names the layers"
+            signals["hidden_TLE"] = forward.projections(states_TLD)
+        if "group_logprobs_GV" in named:
+            inside_G = groups_in(batch.groups, rows)
+            signals["group_logprobs_GV"] = merged(
+                logits_TV, batch.labels_T[rows], inside_G[:, 0] - rows.start, inside_G[:, 1]
+            )
+        if self.taught is not None and named & set(TAUGHT):
+            signals |= self.taught.signals(rows, named)
+        if "teacher_logits_TV" in signals:
+            teacher_TV = signals["teacher_logits_TV"]
             width = min(teacher_TV.shape[-1], logits_TV.shape[-1])  # heads padded to different widths
             signals["teacher_logits_TV"], signals["logits_TV"] = teacher_TV[:, :width], logits_TV[:, :width]
         return signals
@@ -259,6 +315,32 @@ def _named(term: Term, signals: dict[str, Any]) -> dict[str, Any]:
 def _capped(decoder: CausalLM, raw_TV: Tensor) -> Tensor:
     cap = decoder.head()[1]
     return torch.tanh(raw_TV / cap) * cap if cap else raw_TV
+
+
+def is_grouped(term: Term) -> bool:
+    """Whether the objective gives a value a group of aligned tokens instead of one a token."""
+    return any(name.endswith(("_GV", "_GW")) for name in inputs(term.objective))
+
+
+def whole_groups(chunks: list[slice], groups: Sequence[Sequence[int]]) -> list[slice]:
+    """The chunks with their ends moved back to where a group begins; a group longer than a chunk makes it longer.
+
+    groups: (first row, number of rows, ...) of each, in order.
+    """
+    if not groups or not chunks:
+        return chunks
+    inside = {row: first for first, size, *_ in groups for row in range(first + 1, first + size)}
+    longest = chunks[0].stop - chunks[0].start
+    cut: list[slice] = []
+    start, end = 0, chunks[-1].stop
+    while start < end:
+        stop = min(start + longest, end)
+        first = inside.get(stop, stop)  # `stop` would be the first row of the next chunk
+        if first <= start:
+            first = next(row for row in range(stop, end + 1) if row not in inside)
+        cut.append(slice(start, first))
+        start = first
+    return cut
 
 
 def row_chunks(num_rows: int, decoder: CausalLM, chunk_bytes: int = 0, *, reads_logits: bool = False) -> list[slice]:
