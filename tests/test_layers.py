@@ -43,7 +43,7 @@ THIRD_PARTY = {
     "algorithms": {"torch", "pydantic"},
     "export": {"torch", "safetensors", "gguf", "tokenizers"},
     "training": {"torch", "safetensors", "pydantic"},
-    "rollouts": {"torch"},
+    "rollouts": {"torch", "pydantic", "openai"},
     "evaluation": {"numpy"},
     "stages": {"torch", "transformers", "pydantic"},
     "preflight": {"torch", "transformers"},

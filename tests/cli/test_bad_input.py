@@ -304,3 +304,22 @@ def test_options_beside_a_plan_are_not_ignored(whit, tmp_path):
     said = whit("study", str(tmp_path / "study.toml"), "--hours", "1", "--seeds", "5")
     assert said.code == 2
     assert "--hours, --seeds would say it again. Edit the file." in said.error
+
+
+@pytest.mark.parametrize(
+    ("teacher", "options", "code", "message"),
+    [
+        ("http://localhost:1/v1", (), 2, "may serve several models: say which one, --model NAME."),
+        ("http://localhost:1/v1", ("--model", "m", "--template", "plain"), 2, "leave --template out."),
+        ("http://localhost:1/v1", ("--model", "m"), 1, "http://localhost:1/v1 cannot be reached (ConnectError"),
+        ("http://localhost:one/v1", ("--model", "m"), 2, "is no address of a server. Give it as http://HOST:PORT/v1."),
+        ("http://a/v1?key=k", ("--model", "m"), 2, "Put the key into the environment variable OPENAI_API_KEY"),
+        ("http://a/v1", ("--model", "m", "--key-variable", "NOWHERE"), 2, "there is no such variable."),
+        ("models/x", ("--logprobs", 3), 2, "are for a server, and models/x is none."),
+    ],
+)
+def test_a_server_that_cannot_be_asked(whit, sums, monkeypatch, teacher, options, code, message):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    said = whit("write", teacher, "texts.jsonl", "--task", sums, *options)
+    assert message in said.error and said.code == code

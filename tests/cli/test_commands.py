@@ -9,6 +9,7 @@ import pytest
 from whit.cli.main import app
 from whit.core.files import read_rows
 from whit.core.parts import PACKAGES, names
+from whit.testing.server import Reply, chat, scored, serve
 
 SMALL = (
     'ignore_checks=["truncation"]', "dtype=float32", "max_new_tokens=4",
@@ -167,6 +168,49 @@ def test_what_a_model_writes_about_a_task_is_a_teacher_s_file(whit, tiny_model, 
     train = {row["prompt"] for row in read_rows(sums) if row["split"] == "train"}
     assert {row["prompt"] for row in rows} < train
     assert whit("write", tiny_model, "texts.csv", *settings).code == 2
+
+
+def test_a_teacher_behind_a_server_writes_the_same_file_and_a_student_learns_from_it(whit, tiny_model, sums, tmp_path):
+    def reply(request):
+        prompt = request["messages"][-1]["content"].splitlines()[0]
+        if is_down and prompt == "3 + 4?":
+            return Reply({"error": {"message": "no memory"}}, 500)
+        answer = f" {2 * int(prompt.split()[0]) + 1}"
+        return chat(f"####{answer}", tokens=[scored(piece, -0.5, {piece: -0.5}) for piece in ("####", answer)])
+
+    is_down = True
+    with serve(reply) as server:
+        command = (
+            "write",
+            server.url,
+            "texts.jsonl",
+            "--task",
+            sums,
+            "--model",
+            "m",
+            "--logprobs",
+            1,
+            "--retries",
+            0,
+            "--json",
+        )
+        said = whit(*command)
+        found = json.loads(said.out)
+        assert (said.code, found["texts"], found["correct"], found["missing"]) == (1, 39, 39, 1)
+        assert found["failed_tries"] == {"http 500": 1} and found["prompt_tokens"] == 39 * 7
+        assert said.error == (
+            "error: 1 of 40 problems have no answer and are not in texts.jsonl; failed tries: http 500 1; the last one: "
+            "http 500: no memory. Run the same command again: it asks these alone."
+        )
+        is_down = False
+        said = whit(*command)
+        assert (said.code, json.loads(said.out)["missing"], len(server.requests)) == (0, 0, 41)
+        assert "40 texts, 40 right, 0 cut off\n2 tokens each, 280 tokens of prompts in all" in whit(*command[:-1]).out
+    assert read_rows(tmp_path / "texts.jsonl")[0]["top_logprobs"][0] == ["####", -0.5, [["####", -0.5]]]
+    settings = (f"model={tiny_model}", f"task={sums}", "teacher=texts.jsonl", *SMALL, "--device", "cpu")
+    said = whit("run", "kd", *settings)
+    assert said.code == 0, said.err
+    assert "40 kept" in said.err
 
 
 def test_export_writes_the_model_of_a_run(run, whit):

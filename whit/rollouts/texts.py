@@ -19,6 +19,8 @@ from whit.rollouts.collect import collect
 
 ROUND = 64  # examples asked between two writes: what a kill can lose
 Row = dict[str, Any]
+Write = Callable[[list[Example]], list[list[Row] | None]]
+"""The rows of each example, as many as samples are asked for; None for one that could not be answered."""
 
 
 def write_texts(
@@ -35,6 +37,27 @@ def write_texts(
     notify: told the number of examples that are done.
     Raises DataError when the file holds anything but rows that were made in this way, and leaves it as it is.
     """
+
+    def write(asked: list[Example]) -> list[list[Row] | None]:
+        groups = collect(
+            engine, renderer, asked, ask, accuracy, num_samples=num_samples, sampling=sampling, seed=seed, ledger=ledger
+        )
+        return [_rows(group, engine) for group in groups]
+
+    return fill(
+        path, examples, write, made_by=made_by, num_samples=num_samples, sampling=sampling, seed=seed, round_size=ROUND,
+        notify=notify,
+    )  # fmt: skip
+
+
+def fill(
+    path: Path, examples: Sequence[Example], write: Write, *, made_by: Mapping[str, Any], num_samples: int,
+    sampling: Sampling, seed: int, round_size: int, notify: Callable[[int], None],
+) -> list[Row]:  # fmt: skip
+    """`write_texts` for anything that writes: the file holds what `write` returns, a round of examples at a time.
+
+    An example for which it returns None stays away, and is asked when the same file is filled again.
+    """
     settings = {**made_by, "seed": seed, "temperature": sampling.temperature, "top_p": sampling.top_p,
                 "max_new_tokens": sampling.max_new_tokens, "samples": num_samples}  # fmt: skip
     with _opened(path) as file:
@@ -42,13 +65,10 @@ def write_texts(
         file.truncate(end)
         done = {(row["id"], row["prompt"]) for row in written}
         left = [example for example in examples if (example.id, example.prompt) not in done]
-        for start in range(0, len(left), ROUND):
+        for start in range(0, len(left), round_size):
             notify(len(examples) - len(left) + start)
-            groups = collect(
-                engine, renderer, left[start : start + ROUND], ask, accuracy, num_samples=num_samples,
-                sampling=sampling, seed=seed, ledger=ledger,
-            )  # fmt: skip
-            new = [{**row, **settings} for group in groups for row in _rows(group, engine)]
+            answered = [rows for rows in write(left[start : start + round_size]) if rows is not None]
+            new = [{**row, **settings} for rows in answered for row in rows]
             with saving(path.parent):
                 file.seek(0, 2)
                 # A lone surrogate cannot be UTF-8; "backslashreplace" writes its JSON escape.
