@@ -213,8 +213,8 @@ def test_a_teacher_s_text_is_learnt_as_the_student_is_asked_and_only_what_it_end
     asked = Segment(tuple(policy.tokenizer("Question: in another template")["input_ids"]), "prompt")
     rollout = Rollout((asked, Segment((5, 6), "policy")), "It is 1.", "stop", Verdict(True), 1.0)
     cut = replace(rollout, finish="length")
-    expected = [renderer.document(zero_shot(example), "It is 1.")]
-    assert [document for _, document in rewritten(renderer, [Group(example, (rollout, cut))])] == expected
+    expected = [(zero_shot(example), renderer.document(zero_shot(example), "It is 1."))]
+    assert rewritten(renderer, [Group(example, (rollout, cut))]) == expected
     wrong = replace(rollout, text="It is 7.", verdict=Verdict(False))
     assert rewritten(renderer, [Group(example, (rollout, wrong))], "correct") == expected
 
