@@ -10,6 +10,7 @@ from pathlib import Path
 
 from whit.core.answers import completion_text
 from whit.core.errors import CollapseError, DataError
+from whit.core.parts import find
 from whit.core.rundir import Run, read_metrics, saving, snapshot
 from whit.core.seeds import stream
 from whit.core.types import Artifact, Example
@@ -137,6 +138,23 @@ def gold_documents(renderer: Renderer, examples: list[Example], *, with_rational
         if not examples:
             raise DataError(NO_RATIONALE)
     return [renderer.document(zero_shot(e), completion_text(e, with_rationale=with_rationale)) for e in examples]
+
+
+def formed(examples: Sequence[Example], form: str) -> tuple[list[tuple[Example, str]], int]:
+    """The examples that have a form (a part's name), each with the completion that it teaches; and how many have none.
+
+    Raises DataError when no example has it.
+    """
+    part = find("form", form)
+    pairs = [(example, text) for example in examples if (text := part(example)) is not None]
+    if not pairs and form == "rationale":
+        raise DataError(NO_RATIONALE)
+    if not pairs:
+        raise DataError(
+            f"no training example has the form '{form}': it is read from rationales, and there are "
+            f'{sum(bool(e.rationale) for e in examples):,} of them. Use form = "rationale" or source = "answers".'
+        )
+    return pairs, len(examples) - len(pairs)
 
 
 def open_ended(documents: list[Document]) -> list[Document]:

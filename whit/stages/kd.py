@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from whit.core.errors import DataError, RecipeError
-from whit.core.files import read_rows
 from whit.core.parts import inputs
 from whit.core.rundir import Run
 from whit.core.seeds import key64, stream
@@ -32,11 +31,10 @@ from whit.rollouts.collect import collect, figures
 from whit.stages._setup import Trainee, gold_documents, in_epochs, renderer_of, set_up, steps_of, train_and_save
 from whit.stages._task import is_file, load_task
 from whit.stages._terms import TermSpec, build_terms
+from whit.stages._texts import Keep, read_texts
 from whit.training.loop import Feed
 from whit.training.optim import Optim
-from whit.verifiers._judge import judge
 
-Keep = Literal["all", "correct"]
 KL_AND_CROSS_ENTROPY = (
     TermSpec(objective="forward_kl", weight=0.5),  # the balance of DistillKit's default
     TermSpec(objective="cross_entropy", weight=0.5),
@@ -177,38 +175,9 @@ def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -
 def _texts(
     renderer: Renderer, examples: list[Example], keep: Keep, path: Path
 ) -> tuple[list[Document], dict[str, float]]:
-    """The teacher's texts for prompts of the training split, and how many of the file's are left out, and why.
-
-    "flops" is what writing all of them took, where the rows say so, as those of `whit write` do.
-    """
-    asked = {example.prompt.strip(): example for example in examples}
-    documents = []
-    flops = 0.0
-    counts = {"kept": 0, "empty": 0, "cut_off": 0, "refused": 0, "other_prompts": 0}
-    for number, row in enumerate(read_rows(path), 1):
-        if not row.get("prompt") or row.get("completion") is None:
-            raise DataError(f"{path}, row {number}: a teacher's text needs the columns prompt and completion.")
-        example, text = asked.get(str(row["prompt"]).strip()), str(row["completion"])
-        if example is None:
-            fate = "other_prompts"
-        elif not text.strip():
-            fate = "empty"
-        elif row.get("finish") == "length":
-            fate = "cut_off"
-        elif keep == "correct" and not judge(text, example).correct:
-            fate = "refused"
-        else:
-            fate = "kept"
-            documents.append(renderer.document(zero_shot(example), text))
-        counts[fate] += 1
-        flops += float(row.get("flops") or 0.0)
-    if not documents:
-        raise DataError(
-            f"{path}: none of its {sum(counts.values())} texts can be learned from: {counts['other_prompts']} answer no "
-            f"prompt of the task's training split, {counts['empty']} are empty, {counts['cut_off']} were cut off, the "
-            f"verifier refused {counts['refused']}."
-        )
-    return documents, {**counts, "flops": flops}
+    """The teacher's texts for prompts of the training split, and how many of the file's are left out, and why."""
+    found, counts = read_texts(path, examples, keep)
+    return [renderer.document(zero_shot(example), text) for example, text in found], counts
 
 
 def _check_vocabularies(student: Policy, teacher: Policy) -> None:

@@ -69,7 +69,7 @@ def step_by_step(
     texts = rationales(examples, traces) if alpha < 1 else [[] for _ in examples]
     if alpha < 1 and not any(texts):
         raise DataError(
-            f"stage step_by_step: no training example has a rationale (source = \"{source}\"). Take data with worked "
+            f'stage step_by_step: no training example has a rationale (source = "{source}"). Take data with worked '
             "solutions, put a stage that makes traces before this one, or set alpha = 1 for bare answers."
         )
     trainee = set_up(start, run, "sft", optim, lora, max_tokens=max_tokens, recompute=recompute)
@@ -127,9 +127,7 @@ def views(
     """The prediction of an example, and an explanation for each of its rationales; each counts in its own term alone."""
     asked = zero_shot(replace(example, prompt=prediction_prefix + example.prompt))
     prediction = renderer.document(asked, completion_text(example, with_rationale=False))
-    beside = replace(
-        example, prompt=explanation_prefix + example.prompt, instruction=instruction_beside_form(example)
-    )
+    beside = replace(example, prompt=explanation_prefix + example.prompt, instruction=instruction_beside_form(example))
     explanations = [renderer.document(zero_shot(beside), text) for text in texts]
     return (
         replace(prediction, weights={EXPLANATION: 0.0}),
