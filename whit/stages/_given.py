@@ -43,7 +43,8 @@ def given(
     kind = stage["kind"]
     if kind == "step_by_step":
         traces = load_traces(start, kind) if stage["source"] == "traces" else None
-        for example, texts in zip(examples, rationales(examples, traces), strict=True):
+        explained = rationales(examples, traces) if stage["alpha"] < 1 else [[] for _ in examples]
+        for example, texts in zip(examples, explained, strict=True):
             yield example.id, partial(_views, renderer, example, texts, stage)
     elif kind in ("mix", "specialize") or stage.get("source") == "traces":
         for trace in _traces(stage, start, examples, renderer, seed):
@@ -103,7 +104,7 @@ def _settings(stage: Mapping[str, Any]) -> dict[str, Any]:
 def _views(renderer: Renderer, example: Example, texts: Sequence[str], stage: Mapping[str, Any]) -> list[Document]:
     prefixes = (stage["prediction_prefix"], stage["explanation_prefix"])
     prediction, explanations = views(renderer, example, texts[:1], *prefixes)
-    return [*([prediction] if stage["alpha"] else []), *(explanations if stage["alpha"] < 1 else [])]
+    return [*([prediction] if stage["alpha"] else []), *explanations]
 
 
 def _of_trace(renderer: Renderer, trace: Trace) -> list[Document]:

@@ -67,11 +67,6 @@ def step_by_step(
     examples = load_task(run.task).take("train")
     traces = load_traces(start, "step_by_step") if source == "traces" and alpha < 1 else None
     texts = rationales(examples, traces) if alpha < 1 else [[] for _ in examples]
-    if alpha < 1 and not any(texts):
-        raise DataError(
-            f'stage step_by_step: no training example has a rationale (source = "{source}"). Take data with worked '
-            "solutions, put a stage that makes traces before this one, or set alpha = 1 for bare answers."
-        )
     trainee = set_up(start, run, "sft", optim, lora, max_tokens=max_tokens, recompute=recompute)
     found = [
         views(trainee.renderer, example, own, prediction_prefix, explanation_prefix)
@@ -106,7 +101,10 @@ def step_by_step(
 
 
 def rationales(examples: Sequence[Example], traces: Sequence[Trace] | None) -> list[list[str]]:
-    """The different rationales of each example, without the sentence that states the answer: its own, or its traces'."""
+    """The different rationales of each example, without the sentence that states the answer: its traces', or its own.
+
+    Raises DataError when there is none at all.
+    """
     if traces is None:
         texts = [[example.rationale or ""] for example in examples]
     else:
@@ -114,7 +112,13 @@ def rationales(examples: Sequence[Example], traces: Sequence[Trace] | None) -> l
         for trace in traces:
             by_id.setdefault(trace.id, []).append(trace.text)
         texts = [by_id.get(example.id, []) for example in examples]
-    return [list(dict.fromkeys(filter(None, map(before_answer, own)))) for own in texts]
+    found = [list(dict.fromkeys(filter(None, map(before_answer, own)))) for own in texts]
+    if not any(found):
+        raise DataError(
+            "stage step_by_step: no training example has a rationale. Take data with worked solutions, put a stage that "
+            'makes traces before this one and set source = "traces", or set alpha = 1 for bare answers.'
+        )
+    return found
 
 
 def views(
