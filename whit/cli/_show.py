@@ -111,6 +111,12 @@ class StageView:
             counts = {name.replace("_", " "): number for name, number in line["texts"].items() if name != "flops"}
             note("the teacher's texts: " + ", ".join(f"{number:,} {name}" for name, number in counts.items()))
             return
+        for made in ("traces", "views", "form"):
+            if made in line:
+                self.ticker.clear()
+                counts = {name.replace("_", " "): n for name, n in line[made].items() if isinstance(n, int)}
+                note(f"{made}: " + ", ".join(f"{number:,} {name}" for name, number in counts.items()))
+                return
         stage, progress = f"stage {line.get('stage', 1)} {line.get('kind', '')}", float(line.get("progress", 0.0))
         if line.get("found"):
             self.ticker.clear()
@@ -123,7 +129,7 @@ class StageView:
         left = f"{duration(elapsed * (1 - progress) / gained)} left" if gained > 0 else ""
         numbers = [
             f"{name} {line[name]:.3f}"
-            for name in ("cross_entropy", "forward_kl", "reward", "entropy")
+            for name in ("cross_entropy", "prediction", "explanation", "forward_kl", "reward", "entropy")
             if isinstance(line.get(name), float)
         ]
         rate = f"{line['tokens'] / line['seconds']:.0f} tok/s" if line.get("tokens") and line.get("seconds") else ""

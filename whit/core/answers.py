@@ -28,10 +28,21 @@ NUMBER = re.compile(
 # What may stand before a leading number: signs of currency, emphasis and LaTeX, and the left side of 'x = 5 + 4 = 9'.
 LEAD = re.compile(r"(?:[^\n=A-WYZa-wyz]*=)*+(?:[^\w.-]|_)*+")
 UNIT = re.compile(r"[^\n.?!;:]{0,40}(?:\s*\\\])?[.\s]*")  # '\\]' closes a LaTeX display
+NOTE = re.compile(r"<<([^<>]*)>>")  # GSM8K's '48/2 = <<48/2=24>>24': calls of a calculator that no model here has
 MAX_NUMBER_CHARS = 400  # Python refuses to convert 4,300 digits and more; a looping model writes them
 CHARACTERS = str.maketrans(
     {"−": "-", "–": "-", "‑": "-", "⁄": "/", "\u00a0": " ", "\u202f": "", "\u2009": ""}  # the last two: 1 234
 )
+
+
+def instruction_of(example: Example) -> str:
+    """What the prompt adds to the problem: the example's own instruction, or the sentence of its answer format."""
+    return INSTRUCTIONS[example.answer_format] if example.instruction is None else example.instruction
+
+
+def instruction_beside_form(example: Example) -> str:
+    """The instruction without the sentence that asks for a form of answer: '' mostly, or the labels to choose from."""
+    return instruction_of(example).replace(INSTRUCTIONS[example.answer_format], "").strip()
 
 
 def render_answer(gold: str, answer_format: AnswerFormat) -> str:

@@ -27,6 +27,7 @@ PACKAGES = {
     "stage": "stages",
     "strategy": "strategies",
     "source": "data/sources",
+    "form": "data/forms",
     "check": "preflight",
 }
 ROOT = Path(__file__).resolve().parent.parent

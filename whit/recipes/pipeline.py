@@ -17,6 +17,7 @@ from whit.core.seeds import key64
 from whit.core.settings import all_settings, check_settings, to_plain, write_toml
 from whit.core.types import Artifact
 from whit.recipes.recipe import Recipe, StageSpec
+from whit.stages._kinds import named_files
 from whit.stages._model import model_artifact
 from whit.stages._probe import bfloat16_pays
 from whit.stages._task import is_file, normalise, task_digest
@@ -137,6 +138,7 @@ def stage_facts(
     inputs = {"start": start.key if start else "", "task": task_digest(recipe.task) if recipe.task else ""}
     if recipe.teacher and stage.kind == "kd":
         inputs["teacher"] = teacher_key(recipe.teacher)
+    inputs |= {f"file {path}": digest_of(path) for path in files_of(stage)}
     modules = stage_modules(stage.kind, settings) + task_modules(recipe.task)
     return Facts(
         stage=stage.kind, settings=settings, inputs=inputs, seed=recipe.seed, limit_flops=limit,
@@ -164,9 +166,15 @@ def fingerprint(recipe: Recipe) -> str:
         "recipe": write_toml(resolved), "start": start.key if start else "",
         "teacher": teacher_key(recipe.teacher) if recipe.teacher and recipe.needs_teacher else "",
         "task": task_digest(recipe.task) if recipe.task else "",
+        "files": [digest_of(path) for stage in recipe.stage for path in files_of(stage)],
         "code": code_digest(["whit.stages._score", *modules, *task_modules(recipe.task)]),
     }  # fmt: skip
     return f"{key64(*facts.items()):016x}"
+
+
+def files_of(stage: StageSpec) -> list[Path]:
+    """The files that a stage's settings name: those of type Path. What is in them is part of what the stage depends on."""
+    return named_files(all_settings(find("stage", stage.kind), stage.settings, stage.kind))
 
 
 def teacher_key(name: str) -> str:
@@ -188,6 +196,7 @@ def stage_modules(kind: str, settings: Mapping[str, Any]) -> list[str]:
     """The modules of a stage and of the parts that its settings name: imports do not lead to them."""
     modules = part_modules(kind, "stages")
     modules += part_modules(settings.get("algorithm"), "algorithms") + part_modules(settings.get("reward"), "rewards")
+    modules += part_modules(settings.get("form"), "data.forms")
     for term in settings.get("terms") or ():
         modules += part_modules(term["objective"], "objectives")
     return modules
@@ -225,7 +234,7 @@ def _check_runs(recipe: Recipe) -> None:
     for number, stage in enumerate(recipe.stage, 1):
         settings = stage.settings
         ends = settings.get("epochs") is not None and settings.get("source") != "own"
-        if stage.kind in ("sft", "kd", "rl") and not ends:
+        if stage.kind in ("sft", "step_by_step", "kd", "rl") and not ends:
             raise BudgetError(
                 f"stage.{number} ({stage.kind}): there is no budget, and nothing else ends this stage. "
                 "Add budget.hours=1 or budget.flops=1e15."

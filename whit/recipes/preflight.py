@@ -12,11 +12,19 @@ from typing import Any
 from whit.core.errors import PreflightError, RecipeError, WhitError
 from whit.core.files import read_record
 from whit.core.parts import find, inputs, names
-from whit.core.rundir import code_digest, write_beside
+from whit.core.rundir import code_digest, digest_of, write_beside
 from whit.core.seeds import key64
 from whit.core.settings import Frozen
 from whit.preflight._types import SUPPLIES, Finding, Status
-from whit.recipes.pipeline import Site, resolve_dtype, stage_modules, start_artifact, task_modules, teacher_key
+from whit.recipes.pipeline import (
+    Site,
+    files_of,
+    resolve_dtype,
+    stage_modules,
+    start_artifact,
+    task_modules,
+    teacher_key,
+)
 from whit.recipes.recipe import Recipe
 from whit.stages._supplies import Supplies
 from whit.stages._task import is_file, normalise, task_digest
@@ -116,11 +124,12 @@ def _digests(recipe: Recipe, stage: dict[str, Any], supplies: Supplies) -> dict[
     task = json.dumps(normalise(recipe.task), sort_keys=True, default=str) + task_digest(recipe.task)
     template = f"{where} {recipe.template}"
     written = json.dumps(stage, sort_keys=True, default=str)
+    written += "".join(map(digest_of, files_of(recipe.stage[0])))
     limit = str(recipe.max_new_tokens)
     digests = {
         "policy": where, "working": f"{where} {supplies.dtype}", "renderer": template, "examples": task,
         "documents": f"{template} {task} {written}", "groups": f"{template} {supplies.dtype} {task} {written} {limit}",
-        "gold": f"{task} {written}", "group_size": written, "max_new_tokens": limit, "lr": f"{where} {written}",
+        "gold": f"{template} {task} {written}", "group_size": written, "max_new_tokens": limit, "lr": f"{where} {written}",
         "teacher_vocab": teacher_key(recipe.teacher) + written if recipe.teacher and recipe.needs_teacher else "",
     }  # fmt: skip
     assert digests.keys() == SUPPLIES.keys()

@@ -10,6 +10,7 @@ from whit.core.errors import PartError, RecipeError, did_you_mean
 from whit.core.parts import find, names
 from whit.core.settings import Frozen, all_settings, check_settings, override, parse_model, read_toml, to_plain
 from whit.core.types import Split
+from whit.stages._kinds import FREE, makes_data, named_files
 
 LIBRARY = Path(__file__).parent / "library"
 
@@ -82,6 +83,7 @@ class Recipe(Frozen):
     lr_factor: what the peak learning rate of every stage is multiplied with; trials choose it.
     stop: take the weights of the time that does best on dev; None takes the last ones.
     compile: have PyTorch compile the layers for training, where a trial on the model shows that it is right and pays.
+    study: whether a study that is planned from a model and a task takes this recipe of the library by itself.
     ignore_checks: pre-flight checks whose failure does not stop the run.
     template: None takes the model's chat template; "plain" is Question: ... Answer: ... for base models without one.
     """
@@ -102,6 +104,7 @@ class Recipe(Frozen):
     stop: StopSpec | None = None
     compile: bool = False
     ignore_checks: tuple[str, ...] = ()
+    study: bool = True
 
     @classmethod
     def read(cls, source: str | Path, overrides: Sequence[str] = ()) -> "Recipe":
@@ -119,18 +122,26 @@ class Recipe(Frozen):
         for number, stage in enumerate(recipe.stage, 1):
             where = f"stage.{number}"
             settings = check_settings(_find(stage.kind, "stage", f"{where}.kind"), stage.settings, where)
-            for kind in ("algorithm", "reward"):
+            for kind in ("algorithm", "reward", "form"):
                 if kind in settings:
                     _check_part(kind, settings[kind], f"{where}.{kind}")
+            for path in named_files(settings):
+                if not path.is_file():
+                    raise RecipeError(f"{where}: there is no file {path}. Give the path of a file that is there.")
+        if makes_data(recipe.stage[-1].kind):
+            raise RecipeError(
+                f"stage.{len(recipe.stage)} ({recipe.stage[-1].kind}) makes traces, and no stage after it trains on them. "
+                'Add one, such as kind = "sft" with source = "traces".'
+            )
         if recipe.task is not None:
             _check_task(recipe.task)
         return recipe
 
     @property
     def shares(self) -> list[float]:
-        """Each stage's part of the budget; they sum to 1."""
-        total = sum(stage.share for stage in self.stage)
-        return [stage.share / total for stage in self.stage]
+        """Each stage's part of the budget; they sum to 1. A stage that asks no model has none."""
+        own = [0.0 if stage.kind in FREE else stage.share for stage in self.stage]
+        return [share / sum(own) for share in own]
 
     @property
     def needs_teacher(self) -> bool:

@@ -1,11 +1,14 @@
 """What is known of a model before its weights are loaded: where it is, its content key, its sizes."""
 
+from pathlib import Path
+
 from whit.core.flops import Shape
 from whit.core.rundir import digest_of
 from whit.core.types import Artifact
+from whit.data.render import Renderer
 from whit.models.config import parse_config
 from whit.models.hub import hub_shape
-from whit.models.load import read_config, resolve_model
+from whit.models.load import generation_stops, load_tokenizer, read_config, resolve_model
 
 
 def model_artifact(name: str) -> Artifact:
@@ -19,3 +22,11 @@ def model_shape(name: str) -> Shape:
     path = resolve_model(name)
     config = parse_config(read_config(path))
     return hub_shape(path) if config is None else config.shape
+
+
+def renderer_at(path: Path, template: str | None) -> Renderer:
+    """The renderer of the model in `path`, as a stage that trains it has it."""
+    raw = read_config(path)
+    config = parse_config(raw)
+    limit = config.max_length if config else int(raw.get("text_config", raw).get("max_position_embeddings", 2048))
+    return Renderer(load_tokenizer(path), max_length=limit, more_stops=generation_stops(path), template=template)

@@ -1,17 +1,19 @@
 """What a stage trains on, as tokens: loads a tokenizer and the task, no weights."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from whit.core.answers import completion_text
-from whit.core.errors import DataError
-from whit.core.types import Example
+from whit.core.types import Artifact, Example
 from whit.data.batch import Document
+from whit.data.render import Renderer
 from whit.models.load import load_tokenizer
 from whit.prompting.zero_shot import zero_shot
-from whit.stages._setup import NO_RATIONALE, renderer_at
-from whit.stages._supplies import Source
+from whit.stages._given import given, is_written
+from whit.stages._model import renderer_at
 from whit.stages._task import load_task
 
 
@@ -29,28 +31,26 @@ class Sample:
         return sum(self.is_supervised)
 
 
-def sample_documents(path: Path, task: Any, count: int, *, template: str | None, source: Source) -> list[Sample]:
-    """The first `count` training examples of a task, rendered as a stage renders them for the model in `path`.
+def sample_documents(
+    start: Artifact, task: Any, stage: Mapping[str, Any], count: int, *, template: str | None, seed: int
+) -> list[Sample]:
+    """The first `count` documents that a resolved stage trains on, or makes for the next, rendered as it renders them.
 
-    source: "rationales" and "answers" are the data's; what is "written" is a model's.
+    Where a model writes the completions, prompts of the training split.
     """
-    renderer = renderer_at(path, template)
-    samples = []
-    examples = load_task(task).take("train")
-    if source == "rationales":
-        examples = [example for example in examples if example.rationale]
-        if not examples:
-            raise DataError(NO_RATIONALE)
-    for example in examples[:count]:
-        if source == "written":
-            document = Document(renderer.prompt(zero_shot(example)), spans=())
-        else:
-            completion = completion_text(example, with_rationale=source == "rationales")
-            document = renderer.document(zero_shot(example), completion)
-        scored = {position for start, end in document.spans for position in range(start, end)}
-        tokens = [renderer.tokenizer.decode([token]) for token in document.ids]
-        samples.append(Sample(example.id, source == "written", tokens, [i in scored for i in range(len(tokens))]))
-    return samples
+    renderer, data = renderer_at(start.path, template), load_task(task)
+    examples = data.take("train")
+    if is_written(stage, has_rationales=data.has_rationales):
+        asked = ((e.id, Document(renderer.prompt(zero_shot(e)), spans=())) for e in examples)
+        return [_sample(renderer, *pair, written=True) for pair in islice(asked, count)]
+    made = ((identity, d) for identity, make in given(stage, start, examples, renderer, seed) for d in make())
+    return [_sample(renderer, *pair, written=False) for pair in islice(made, count)]
+
+
+def _sample(renderer: Renderer, identity: str, document: Document, *, written: bool) -> Sample:
+    scored = {position for start, end in document.spans for position in range(start, end)}
+    tokens = [renderer.tokenizer.decode([token]) for token in document.ids]
+    return Sample(identity, written, tokens, [i in scored for i in range(len(tokens))])
 
 
 def longest_completion(path: Path, examples: list[Example]) -> int:

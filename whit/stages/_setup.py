@@ -10,6 +10,7 @@ from pathlib import Path
 
 from whit.core.answers import completion_text
 from whit.core.errors import CollapseError, DataError
+from whit.core.parts import find
 from whit.core.rundir import Run, read_metrics, saving, snapshot
 from whit.core.seeds import key64, stream
 from whit.core.types import Artifact, Example
@@ -19,7 +20,7 @@ from whit.data.sharing import micro_batches
 from whit.models.adapters import Lora, add_lora, merge_lora, save_lora
 from whit.models.causal import CausalLM
 from whit.models.compiled import compile_layers
-from whit.models.load import Policy, generation_stops, load_policy, load_tokenizer, read_config
+from whit.models.load import Policy, load_policy
 from whit.objectives._types import Term
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
@@ -90,12 +91,6 @@ def renderer_of(policy: Policy, run: Run) -> Renderer:
     )
 
 
-def renderer_at(path: Path, template: str | None) -> Renderer:
-    """The renderer of a model directory, without its weights."""
-    limit = int(read_config(path).get("max_position_embeddings", 2048))
-    return Renderer(load_tokenizer(path), max_length=limit, more_stops=generation_stops(path), template=template)
-
-
 def train_and_save(
     trainee: Trainee, run: Run, terms: Sequence[Term], producer: Producer, *, num_steps: int | None = None,
     forward: Forward | None = None, by_reward: bool = False, watched: Sequence[Document] = (),
@@ -157,6 +152,23 @@ def gold_documents(renderer: Renderer, examples: list[Example], *, with_rational
         if not examples:
             raise DataError(NO_RATIONALE)
     return [renderer.document(zero_shot(e), completion_text(e, with_rationale=with_rationale)) for e in examples]
+
+
+def formed(examples: Sequence[Example], form: str) -> tuple[list[tuple[Example, str]], int]:
+    """The examples that have a form (a part's name), each with the completion that it teaches; and how many have none.
+
+    Raises DataError when no example has it.
+    """
+    part = find("form", form)
+    pairs = [(example, text) for example in examples if (text := part(example)) is not None]
+    if not pairs and form == "rationale":
+        raise DataError(NO_RATIONALE)
+    if not pairs:
+        raise DataError(
+            f"no training example has the form '{form}': it is read from rationales, and there are "
+            f'{sum(bool(e.rationale) for e in examples):,} of them. Use form = "rationale" or source = "answers".'
+        )
+    return pairs, len(examples) - len(pairs)
 
 
 def open_ended(documents: list[Document]) -> list[Document]:

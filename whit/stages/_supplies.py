@@ -1,15 +1,15 @@
 """What pre-flight checks look at, made from a recipe's first stage when a check first asks for it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
-from typing import Any, Literal
+from functools import cached_property, partial
+from typing import Any
 
 import torch
 
 from whit.core.answers import completion_text
-from whit.core.errors import DataError, TemplateError
+from whit.core.errors import TemplateError
 from whit.core.ledger import Ledger
 from whit.core.parts import bind, find, inputs
 from whit.core.types import Artifact, Example, Group
@@ -22,12 +22,11 @@ from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.collect import Reward, collect
 from whit.stages._defaults import LEARNING_RATES, peak_lr
-from whit.stages._setup import NO_RATIONALE, open_ended
+from whit.stages._given import given, gold_texts, is_written, of_text
+from whit.stages._setup import open_ended
 from whit.stages._task import load_task
 from whit.training.optim import Optim
 
-Source = Literal["rationales", "answers", "written"]
-"""Completions that a stage trains on: the data's worked solutions, its bare answers, or what a model writes."""
 NUM_EXAMPLES = 500
 NUM_DOCUMENTS = 64
 NUM_PROMPTS, NUM_SAMPLES = 64, 8
@@ -72,24 +71,41 @@ class Supplies:
 
     @cached_property
     def gold(self) -> list[str]:
-        with_rationale = self._source == "rationales"
-        if with_rationale and not any(example.rationale for example in self.examples):
-            raise DataError(NO_RATIONALE)
-        return [completion_text(example, with_rationale=with_rationale) for example in self.examples]
+        if self._is_written:
+            return [completion_text(example, with_rationale=False) for example in self.examples]
+        return gold_texts(self.stage, self.start, self.examples, self._train, lambda: self.renderer)
 
     @cached_property
     def documents(self) -> list[Document]:
         """What a model will write is not there yet: gold stands for it. What does not fit is left to `truncation`."""
-        renderer, found = self.renderer, list[Document]()
-        for example, text in zip(self.examples, self.gold, strict=True):
+        found, problem = list[Document](), None
+        for make in self._rendered():
             try:
-                found.append(renderer.document(zero_shot(example), text))
-            except TemplateError:
-                if example is self.examples[-1] and not found:
-                    raise
-            if len(found) == NUM_DOCUMENTS:
+                found += make()
+            except TemplateError as error:
+                problem = error
+            if len(found) >= NUM_DOCUMENTS:
                 break
+        if problem and not found:
+            raise problem
         return found if self.stage.get("end_of_turn", True) else open_ended(found)
+
+    def _rendered(self) -> Iterator[Callable[[], list[Document]]]:
+        if self._is_written:
+            for example, text in zip(self.examples, self.gold, strict=True):
+                yield partial(of_text, self.renderer, example, text)
+        else:
+            for _, make in given(self.stage, self.start, self._train, self.renderer):
+                yield make
+
+    @property
+    def _is_written(self) -> bool:
+        return is_written(self.stage, has_rationales=load_task(self.task).has_rationales)
+
+    @property
+    def _train(self) -> list[Example]:
+        """Whole where a stage chooses among the examples."""
+        return load_task(self.task).take("train") if self.stage["kind"] in ("mix", "specialize") else self.examples
 
     @cached_property
     def groups(self) -> list[Group] | None:
@@ -111,12 +127,6 @@ class Supplies:
         algorithm = self.stage.get("algorithm", "grpo")
         settings = {"name": algorithm} if isinstance(algorithm, str) else dict(algorithm)
         return int(bind("algorithm", str(settings.pop("name")), settings, "algorithm")().group_size)
-
-    @property
-    def _source(self) -> Source:
-        """Of the gold completions: those that a stage does not train on are taken without their rationale."""
-        source = source_of(self.stage, has_rationales=load_task(self.task).has_rationales)
-        return "answers" if source == "written" else source
 
     def _sampled(self) -> list[Group]:
         """Completions, judged; pipelines that differ in their reward look at the same ones."""
@@ -166,13 +176,3 @@ class Supplies:
             self.__dict__.pop(name, None)
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
-
-
-def source_of(stage: Mapping[str, Any], *, has_rationales: bool) -> Source:
-    """Where the completions come from that a resolved stage trains on."""
-    if stage["kind"] == "kd":
-        text = stage.get("text") or ("given" if has_rationales else "teacher")
-        return "written" if text == "teacher" or stage["on_policy"] == 1 else "rationales"
-    if stage["kind"] == "rl" or stage.get("source") == "own":
-        return "written"
-    return "answers" if stage.get("source") == "answers" else "rationales"

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from whit.core.errors import DataError, RunError
+from whit.core.errors import DataError, RunError, TemplateError
 from whit.core.ledger import Ledger
 from whit.core.rundir import Run, saving
 from whit.core.types import Artifact, Message
@@ -48,8 +48,13 @@ class Trace:
         return Document(ids=[*prompt, *self.ids], spans=((len(prompt), len(prompt) + len(self.ids)),))
 
 
-def save_traces(start: Artifact, run: Run, traces: Sequence[Trace], report: Mapping[str, Any]) -> Artifact:
-    """Seal the artifact of a stage that makes data. Raises DataError when nothing was kept."""
+def save_traces(
+    start: Artifact, run: Run, traces: Sequence[Trace], report: Mapping[str, Any], **outcome: object
+) -> Artifact:
+    """Seal the artifact of a stage that makes data. Raises DataError when nothing was kept.
+
+    outcome: what else the artifact's record says.
+    """
     if not traces:
         told = ", ".join(f"{name} {value}" for name, value in report.items() if isinstance(value, int))
         raise DataError(
@@ -65,7 +70,15 @@ def save_traces(start: Artifact, run: Run, traces: Sequence[Trace], report: Mapp
         (directory / REPORT).write_text(json.dumps(found, indent=1))
 
     run.notify({"traces": found})
-    return run.save(write, traces=found)
+    return run.save(write, traces=found, **outcome)
+
+
+def fits(renderer: Renderer, messages: Sequence[Message], ids: Sequence[int]) -> bool:
+    """Whether the model's context holds a completion whole, with what it answers."""
+    try:
+        return len(renderer.prompt(messages)) + len(ids) <= renderer.max_length
+    except TemplateError:
+        return False
 
 
 def lengths(traces: Sequence[Trace]) -> dict[str, Any]:

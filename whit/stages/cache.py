@@ -10,7 +10,8 @@ from whit.core.errors import RecipeError
 from whit.core.rundir import Run
 from whit.core.types import Artifact
 from whit.data.teacher_cache import TeacherCache
-from whit.stages._setup import gold_documents, renderer_at
+from whit.stages._model import renderer_at
+from whit.stages._setup import gold_documents
 from whit.stages._task import load_task
 from whit.stages._teachers import CACHE, cache_facts, load_teacher
 from whit.stages._traces import REPORT, TRACES, link_file, link_model, load_traces

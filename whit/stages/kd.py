@@ -13,7 +13,6 @@ import torch
 from pydantic import Field
 
 from whit.core.errors import DataError, RecipeError
-from whit.core.files import read_rows
 from whit.core.rundir import Run
 from whit.core.seeds import key64
 from whit.core.types import Artifact, Example, Group
@@ -52,6 +51,7 @@ from whit.stages._teachers import (
     twins,
 )
 from whit.stages._terms import TermSpec, build_terms
+from whit.stages._texts import Keep, read_texts
 from whit.stages._traces import load_traces
 from whit.training.interpolation import Interpolation, Interpolator
 from whit.training.loop import Feed
@@ -59,9 +59,7 @@ from whit.training.optim import Optim
 from whit.training.replay import Replay, Replayer
 from whit.training.signals import Forward
 from whit.training.teachers import Teacher
-from whit.verifiers._judge import judge
 
-Keep = Literal["all", "correct"]
 KL_AND_CROSS_ENTROPY = (
     TermSpec(objective="forward_kl", weight=0.5),  # the balance of DistillKit's default
     TermSpec(objective="cross_entropy", weight=0.5),
@@ -317,47 +315,20 @@ def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -
 def _texts(
     renderer: Renderer, examples: list[Example], keep: Keep, path: Path, *, needs_top: bool
 ) -> tuple[list[Document], dict[str, float]]:
-    """The teacher's texts for prompts of the training split, and how many of the file's are left out, and why.
-
-    "flops" is what writing all of them took, where the rows say so, as those of `whit write` do.
-    """
-    asked = {example.prompt.strip(): example for example in examples}
-    documents = []
-    flops = 0.0
-    counts = {"kept": 0, "empty": 0, "cut_off": 0, "refused": 0, "other_prompts": 0}
-    for number, row in enumerate(read_rows(path), 1):
-        if not row.get("prompt") or row.get("completion") is None:
-            raise DataError(f"{path}, row {number}: a teacher's text needs the columns prompt and completion.")
-        example, text = asked.get(str(row["prompt"]).strip()), str(row["completion"])
-        if example is None:
-            fate = "other_prompts"
-        elif not text.strip():
-            fate = "empty"
-        elif row.get("finish") == "length":
-            fate = "cut_off"
-        elif keep == "correct" and not judge(text, example).correct:
-            fate = "refused"
-        else:
-            fate = "kept"
-            document = renderer.document(zero_shot(example), text)
-            documents.append(_with_top(document, row, renderer, path, number) if needs_top else document)
-        counts[fate] += 1
-        flops += float(row.get("flops") or 0.0)
-    if not documents:
-        raise DataError(
-            f"{path}: none of its {sum(counts.values())} texts can be learned from: {counts['other_prompts']} answer no "
-            f"prompt of the task's training split, {counts['empty']} are empty, {counts['cut_off']} were cut off, the "
-            f"verifier refused {counts['refused']}."
-        )
-    return documents, {**counts, "flops": flops}
+    """The teacher's texts for prompts of the training split, and how many of the file's are left out, and why."""
+    found, counts = read_texts(path, examples, keep)
+    documents = [renderer.document(zero_shot(text.example), text.completion) for text in found]
+    if needs_top:
+        documents = [_with_top(d, t.row, renderer, path) for d, t in zip(documents, found, strict=True)]
+    return documents, counts
 
 
-def _with_top(document: Document, row: Mapping[str, Any], renderer: Renderer, path: Path, number: int) -> Document:
+def _with_top(document: Document, row: Mapping[str, Any], renderer: Renderer, path: Path) -> Document:
     """The document with what its row says the teacher held likely at each token."""
     if not row.get("top_logprobs"):
         raise DataError(
-            f"{path}, row {number} has no top_logprobs, which topk_kl compares. Write the texts with --logprobs 5, or "
-            "train on them by cross_entropy alone."
+            f"{path}: the text for '{str(row['prompt'])[:40]}...' has no top_logprobs, which topk_kl compares. Write the texts "
+            "with --logprobs 5, or train on them by cross_entropy alone."
         )
     ((start, end),) = document.spans
     targets = sparse_targets(row["top_logprobs"], renderer.tokenizer, document.ids[start:end])

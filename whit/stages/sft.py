@@ -4,11 +4,11 @@ What it trains on is explicit: given rationales, bare answers, the model's own v
 arXiv:2203.14465; its sampling is charged), or the traces that the stage before made.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from whit.core.errors import RunError
+from whit.core.errors import RecipeError, RunError
 from whit.core.rundir import Run
 from whit.core.seeds import key64
 from whit.core.types import Artifact, Example, Group
@@ -20,7 +20,7 @@ from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect
-from whit.stages._setup import Trainee, gold_documents, in_epochs, open_ended, set_up, steps_of, train_and_save
+from whit.stages._setup import Trainee, formed, in_epochs, open_ended, set_up, steps_of, train_and_save
 from whit.stages._task import load_task
 from whit.stages._terms import TermSpec, build_terms
 from whit.stages._traces import load_traces
@@ -35,6 +35,7 @@ def sft(
     run: Run,
     *,
     source: Source = "rationales",
+    form: str = "rationale",
     end_of_turn: bool = True,
     epochs: Annotated[float, Field(gt=0)] | None = None,
     batch_documents: Annotated[int, Field(gt=0)] = 32,
@@ -52,22 +53,33 @@ def sft(
 
     source: "rationales" (the worked solution, then the answer), "answers" (the answer alone), "own" (completions of the
         start model that the verifier accepts) or "traces" (what the stage before made).
+    form: of "rationales", what is taught of each: a part of the kind form (`whit parts form`), such as "rationale" or
+        "equations". Examples that do not have it are left out and counted.
     end_of_turn: whether the token that ends an answer is supervised; without it the model does not learn to stop, and
         pre-flight refuses.
     epochs: stop after so many passes even if budget is left; None uses the whole budget.
     own_share: part of the budget that "own" spends on sampling `own_samples` completions of `own_prompts` prompts at once.
     Raises DataError when the split has no rationales, and RunError when "own" finds no accepted completion.
     """
+    if form != "rationale" and source != "rationales":
+        raise RecipeError(
+            f'stage sft: form = "{form}" is made of given rationales, and source = "{source}" takes none. Leave one out.'
+        )
     task = load_task(run.task)
     sampling = sampling.within(run.max_new_tokens)
     train_split = task.take("train")
+    outcome: dict[str, Any] = {}
     trainee = set_up(start, run, "sft", optim, lora, max_tokens=max_tokens, recompute=recompute)
     if source == "own":
         documents = _own_documents(trainee, run, train_split, own_share, own_samples, own_prompts, sampling)
     elif source == "traces":
         documents = [trace.document(trainee.renderer) for trace in load_traces(start, "sft")]
     else:
-        documents = gold_documents(trainee.renderer, train_split, with_rationale=source == "rationales")
+        taught, left_out = formed(train_split, "answer" if source == "answers" else form)
+        documents = [trainee.renderer.document(zero_shot(example), text) for example, text in taught]
+        outcome = {"form": {"taught": len(taught), "left_out": left_out}} if source == "rationales" else {}
+        if outcome:
+            run.notify(outcome)
     if not end_of_turn:
         documents = open_ended(documents)
     indices = in_epochs(len(documents), batch_documents, run.seed, "sft-order", epochs)
@@ -78,7 +90,7 @@ def sft(
 
     num_steps = steps_of(len(documents), batch_documents, epochs)
     watched = documents if source == "traces" else []
-    return train_and_save(trainee, run, build_terms(terms), producer, num_steps=num_steps, watched=watched)
+    return train_and_save(trainee, run, build_terms(terms), producer, num_steps=num_steps, watched=watched, **outcome)
 
 
 def _own_documents(

@@ -22,6 +22,7 @@ MIN_ITEMS = 100
 MIN_STEPS = 20  # a stage's batch is made smaller, within BATCHES, until so many steps fit its budget
 BATCHES = {
     "sft": ("batch_documents", (32, 16, 8)),
+    "step_by_step": ("batch_documents", (32, 16, 8)),
     "kd": ("batch_documents", (32, 16, 8)),
     "rl": ("prompts_per_step", (16, 8, 4, 2)),
 }
@@ -46,9 +47,7 @@ def choose_pipelines(*, has_rationales: bool, has_teacher: bool) -> tuple[list[d
         stages = tree["stage"]
         if any(stage["kind"] == "pretrain" for stage in stages) or not tree.get("study", True):
             continue
-        needs_rationales = any(
-            stage["kind"] == "sft" and stage.get("source", "rationales") == "rationales" for stage in stages
-        )
+        needs_rationales = any(_needs_rationales(stage) for stage in stages)
         if any(stage["kind"] == "kd" for stage in stages) and not has_teacher:
             notes.append(f"{name}: left out, there is no teacher (--teacher DIR, a GGUF file, or a file of its texts)")
         elif needs_rationales and not has_rationales:
@@ -58,6 +57,12 @@ def choose_pipelines(*, has_rationales: bool, has_teacher: bool) -> tuple[list[d
         else:
             chosen.append({"name": name, "stage": stages})
     return chosen, notes
+
+
+def _needs_rationales(stage: Mapping[str, Any]) -> bool:
+    """By a stage's source, which every stage that trains on the data's own solutions takes when none is named."""
+    usual = {"sft": "rationales", "step_by_step": "given", "specialize": "given"}.get(stage["kind"])
+    return usual is not None and stage.get("source", usual) == usual
 
 
 ONLY_WITHOUT_RATIONALES = ("sft-answers", "sft-own", "sft-answers-rl")
@@ -176,7 +181,7 @@ def dearest_start(study: Study, shape: Shape, rates: Rates) -> tuple[str, float]
 def smallest_budgets(recipe: Recipe, shape: Shape, rates: Rates) -> list[float]:
     """Operations of the whole recipe from which on each of its stages makes a first step, about."""
     stages = zip(recipe.resolved()["stage"], recipe.shares, strict=True)
-    return [first_step(stage, shape, rates) / share for stage, share in stages]
+    return [first_step(stage, shape, rates) / share if share else 0.0 for stage, share in stages]
 
 
 def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:
@@ -192,7 +197,8 @@ def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:
         return float(stage["prompts_per_step"] * group_size * (forward + update))
     sampling = stage["own_prompts"] * stage["own_samples"] * forward if stage.get("source") == "own" else 0.0
     taught = 2 * forward if stage["kind"] == "kd" else 0.0
-    return float(sampling + stage.get("batch_documents", 1) * (update + taught))
+    views = 2 if stage["kind"] == "step_by_step" else 1
+    return float(sampling + views * stage.get("batch_documents", 1) * (update + taught))
 
 
 def write_study(path: Path, study: Study) -> None:

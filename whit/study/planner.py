@@ -145,6 +145,7 @@ def _with_trials(study: Study, shape: Shape, rates: Rates) -> tuple[Study, str]:
         for spec in study.candidates
         for recipe in [study.recipe(spec.name, 0)]
         for stage, share in zip(recipe.resolved()["stage"], recipe.shares, strict=True)
+        if share
     )
     if study.stop is None or least < MIN_STEPS:
         return study, (

@@ -1,21 +1,20 @@
 """GSM8K: 8,792 grade-school word problems with worked solutions.  Source: arXiv:2110.14168."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from whit.core.answers import NOTE
 from whit.core.types import Example, Split
 from whit.tasks._rows import published_rows, shuffled
 
 DEV_ROWS = 500
-NOTES = re.compile(r"<<[^<>]*>>")  # '48/2 = <<48/2=24>>24': calls of a calculator that no model here has
 
 
 def gsm8k(split: Split, *, path: Path | None = None, keep_notes: bool = False) -> Iterator[Example]:
     """The published test set of 1,319; dev is 500 rows held out of the published train set of 7,473.
 
     path: a folder that holds gsm8k/train.jsonl.gz and gsm8k/test.jsonl.gz; None uses $WHIT_DATA or the hub.
-    keep_notes: keep the '<<48/2=24>>' calculator notes in the rationales.
+    keep_notes: keep the '<<48/2=24>>' calculator notes in the rationales. The metadata has them either way, as "notes".
     """
     if split == "ood":
         return
@@ -32,6 +31,7 @@ def gsm8k(split: Split, *, path: Path | None = None, keep_notes: bool = False) -
             id=identity,
             prompt=row["question"],
             gold=gold.strip().replace(",", ""),
-            rationale=rationale.strip() if keep_notes else NOTES.sub("", rationale).strip(),
+            rationale=rationale.strip() if keep_notes else NOTE.sub("", rationale).strip(),
             answer_format="boxed",  # "####" is copied to the front by small chat models: docs/LOG.md
+            metadata={"notes": tuple(NOTE.findall(rationale))},
         )

@@ -11,6 +11,7 @@ PHRASE = re.compile(
     r"(?:\b(?:is|was|would be|will be|equals)\b|[:=])[*_:\s]{0,8}",
     re.IGNORECASE,
 )
+STATED = re.compile(rf"####|\\boxed|<answer>|{PHRASE.pattern}", re.IGNORECASE)
 MAX_ANSWER_CHARS = 200  # what is looked at behind 'the answer is'
 
 
@@ -37,6 +38,25 @@ def spans(text: str, answer_format: AnswerFormat) -> Iterator[str]:
             yield span
     for phrase in reversed(list(PHRASE.finditer(text))):
         yield text[phrase.end() : phrase.end() + MAX_ANSWER_CHARS]
+
+
+def before_answer(text: str) -> str:
+    """What a completion says before it states its final answer: all of it when it states none, "" when nothing else.
+
+    The sentence that states the answer is left out, with all that follows the last statement.
+    """
+    lines = text.rstrip().split("\n")
+    stated = [number for number, line in enumerate(lines) if STATED.search(line)]
+    if stated:
+        del lines[stated[-1] + 1 :]
+    while lines:
+        if mark := STATED.search(lines[-1]):
+            before = lines[-1][: mark.start()]
+            lines[-1] = before[: 1 + max(before.rfind(end) for end in (". ", "! ", "? "))]
+        if lines[-1].strip():
+            break
+        lines.pop()
+    return "\n".join(lines).strip()
 
 
 def judge(gold: str | None, in_form: str | None, anywhere: str | None, what: str) -> Verdict:

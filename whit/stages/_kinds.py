@@ -1,0 +1,27 @@
+"""What kind of thing a stage does, read off its signature, for whoever has to know it before the stage runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from whit.core.parts import find, options
+
+FREE = ("mix", "specialize")  # they ask no model: nothing of a budget is theirs
+
+
+def makes_data(kind: str) -> bool:
+    """Whether a stage makes traces and no weights: it has no optimizer. Of a user's own stages nothing is known."""
+    return ":" not in kind and "optim" not in options(find("stage", kind))
+
+
+def named_files(settings: Any) -> list[Path]:
+    """Every path in the settings of a stage, in order, each once. A setting of type Path is a file that the stage reads."""
+    if isinstance(settings, Path):
+        return [settings]
+    if isinstance(settings, Mapping):
+        settings = list(settings.values())
+    elif hasattr(settings, "model_fields_set"):  # a model of pydantic's
+        settings = [value for _, value in settings]
+    if not isinstance(settings, list | tuple):
+        return []
+    return list(dict.fromkeys(path for value in settings for path in named_files(value)))
