@@ -18,14 +18,14 @@ from whit.core.flops import decode_pairs, forward_flops
 from whit.core.seeds import key64
 from whit.core.types import Completion
 from whit.generation.device_steps import LENGTHS, LOOK, DeviceSteps
+from whit.generation.lane import MAX_CACHE_BYTES, Lane, by_prompt, empty_cache, row_bytes
 from whit.generation.sampler import Sampling, choose, uniforms
 from whit.kernels.arena import kept_memory
-from whit.models.attention import Cache, Cached, Packed
+from whit.models.attention import Cache
 from whit.models.causal import CausalLM
 from whit.models.prepack import prepacked
-from whit.models.step import Step, compiled_step
+from whit.models.step import compiled_step
 
-MAX_CACHE_BYTES = 2 << 30
 MIN_SHARED = 16  # tokens that all prompts begin with; fewer are not worth a look
 REFILL_FRAC = 0.25  # free share of the slots at which waiting prompts are admitted: a prefill pays when it is not tiny
 
@@ -104,20 +104,20 @@ class Engine:
         longest = min(limit, max((len(p) for p in prompts), default=0) + sampling.max_new_tokens)
         rows = self._rows(longest, len(waiting))
         steps = self._device_steps(rows, longest, sampling) if self.on_device else None
-        cache = steps.cache if steps else self._cache(rows, longest)
+        cache = steps.cache if steps else empty_cache(self.decoder, rows, longest)
         active: list[_Sequence] = []
-        step = None if steps else compiled_step(self.decoder, cache, rows)
-        with nullcontext() if step else prepacked(self.decoder, rows):
+        lane = Lane(self.decoder, cache, None if steps else compiled_step(self.decoder, cache, rows))
+        with nullcontext() if lane.step else prepacked(self.decoder, rows):
             while waiting or active:
                 if waiting and (not active or rows - len(active) >= max(1, rows * REFILL_FRAC)):
                     batch = [waiting.popleft() for _ in range(min(len(waiting), rows - len(active)))]
-                    self._admit(batch, prompts, shared, cache, len(active), sampling)
+                    self._admit(lane, batch, prompts, shared, len(active), sampling)
                     active += batch
                     num_new = len(batch)
                 elif steps:
                     num_new = self._advance_several(active, steps, sampling)
                 else:
-                    self._advance(active, cache, step, sampling)
+                    self._advance(lane, active, sampling)
                     num_new = len(active)
                 ended, active = self._retire(active, cache)
                 if finished:
@@ -153,21 +153,14 @@ class Engine:
                 )
 
     def _rows(self, longest: int, wanted: int) -> int:
-        shape = self.decoder.config.shape
-        element = next(self.decoder.parameters()).element_size()
-        row_bytes = 2 * shape.num_layers * shape.num_kv_heads * shape.head_size * longest * element
-        return max(1, min(self.max_rows, wanted, self._cache_bytes() // row_bytes))
+        fit = self._cache_bytes() // row_bytes(self.decoder, longest)
+        return max(1, min(self.max_rows, wanted, fit))
 
     def _cache_bytes(self) -> int:
         """What the keys and values may take: of a GPU's free memory a quarter, since training may want the rest."""
         if self.device.type != "cuda" or self._steps:
             return MAX_CACHE_BYTES
         return min(MAX_CACHE_BYTES, torch.cuda.mem_get_info(self.device)[0] // 4)
-
-    def _cache(self, rows: int, longest: int) -> Cache:
-        shape = self.decoder.config.shape
-        like = next(self.decoder.parameters())
-        return Cache(shape.num_layers, rows, shape.num_kv_heads, longest, shape.head_size, like)
 
     def _device_steps(self, rows: int, longest: int, sampling: Sampling) -> DeviceSteps:
         """Those of the last call where they are large enough: graphs stay true while weights change in place."""
@@ -176,53 +169,22 @@ class Engine:
             return steps
         steps = self._steps = None  # their memory first
         longest = min(-(-longest // LENGTHS) * LENGTHS, self.decoder.config.max_length)
-        self._steps = DeviceSteps(self.decoder, self._cache(rows, longest), self.is_stop_V, sampling)
+        self._steps = DeviceSteps(self.decoder, empty_cache(self.decoder, rows, longest), self.is_stop_V, sampling)
         return self._steps
 
     def _admit(
-        self,
-        batch: list[_Sequence],
-        prompts: Sequence[Sequence[int]],
-        shared: int,
-        cache: Cache,
-        first_slot: int,
+        self, lane: Lane, batch: list[_Sequence], prompts: Sequence[Sequence[int]], shared: int, first_slot: int,
         sampling: Sampling,
-    ) -> None:
-        """Compute each different prompt once, copy its keys and values to its slots, sample the first tokens.
-
-        shared: how many tokens all prompts begin with; the first prompt holds them for the others.
-        """
-        slots: dict[int, list[int]] = {}
-        for offset, sequence in enumerate(batch):
-            slots.setdefault(sequence.prompt, []).append(first_slot + offset)
-        members = list(slots)
-        skipped = [0] + [shared] * (len(members) - 1)
-        lengths = [len(prompts[p]) - skip for p, skip in zip(members, skipped, strict=True)]
-        record: list[tuple[torch.Tensor, torch.Tensor]] = []
-        own = [prompts[p][skip:] for p, skip in zip(members, skipped, strict=True)]
-        tokens_L = torch.tensor([token for ids in own for token in ids], device=self.device)
-        positions_L = torch.cat([torch.arange(skip, skip + n) for skip, n in zip(skipped, lengths, strict=True)])
-        attention = Packed(lengths, self.device, record, [(0, skip) for skip in skipped])
-        hidden_LD = self.decoder(tokens_L, positions_L.to(self.device), attention)
-        ends = torch.tensor(lengths).cumsum(0)
-        places = [torch.tensor(slots[prompt], device=self.device) for prompt in members]
-        for layer, (k_LhD, v_LhD) in enumerate(record):
-            for slots_B, start, end, skip in zip(places, ends - torch.tensor(lengths), ends, skipped, strict=True):
-                cache.fill(slots_B, layer, k_LhD[:skip], v_LhD[:skip])
-                cache.fill(slots_B, layer, k_LhD[start:end], v_LhD[start:end], offset=skip)
-        logits_PV = self.decoder.logits(hidden_LD[(ends - 1).to(self.device)])
-        index = {prompt: i for i, prompt in enumerate(members)}
+    ) -> None:  # fmt: skip
+        """Compute each different prompt once and sample the first tokens. shared: see `Lane.admit`."""
+        slots = by_prompt([sequence.prompt for sequence in batch], first_slot)
+        logits_PV = lane.admit([prompts[p] for p in slots], list(slots.values()), shared)
+        index = {prompt: i for i, prompt in enumerate(slots)}
         self._choose(batch, logits_PV[[index[sequence.prompt] for sequence in batch]], sampling)
 
-    def _advance(self, active: list[_Sequence], cache: Cache, step: Step | None, sampling: Sampling) -> None:
+    def _advance(self, lane: Lane, active: list[_Sequence], sampling: Sampling) -> None:
         """One token more for every active sequence: slot i belongs to active[i]."""
-        tokens_B = torch.tensor([s.ids[-1] for s in active], device=self.device)
-        positions_B = torch.tensor([s.length for s in active], device=self.device)
-        if step:
-            logits_BV = step(tokens_B, positions_B)
-        else:
-            attention = Cached(cache, positions_B, max(s.length for s in active) + 1)
-            logits_BV = self.decoder.logits(self.decoder(tokens_B, positions_B, attention))
+        logits_BV = lane.advance([s.ids[-1] for s in active], [s.length for s in active])
         for sequence in active:
             sequence.length += 1
         self._choose(active, logits_BV, sampling)

@@ -50,7 +50,9 @@ class BatchPolicy:
         if source == "data":
             asked, told = self.data(chosen, step)
             documents += self._sided(asked, "data")
-            numbers |= {**told, "left_out": float(len(asked) - len(documents))}
+            numbers |= told
+            if len(documents) < len(asked):
+                numbers["left_out"] = float(len(asked) - len(documents))
         if source == "student" or self.pairs:
             asked, told = self.student(chosen, step)
             fresh = self._sided(asked, "student")

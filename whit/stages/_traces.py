@@ -130,8 +130,9 @@ class Rounds:
     """
 
     def __init__(self, run: Run):
-        self.run, self.path = run, run.directory / "rounds.jsonl"
-        self.count = 0
+        # A checkpoint's directory goes when the artifact is sealed.
+        self.run, self.path = run, run.directory / "checkpoint-rounds" / "rounds.jsonl"
+        self.count, self.dearest = 0, 0.0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         whole, rows = 0, list[dict[str, Any]]()
@@ -139,11 +140,14 @@ class Rounds:
         for line in data.split(b"\n")[:-1]:  # what stands after the last end of line was cut by the kill
             found = json.loads(line)
             rows += found["rows"]
-            self.run.ledger = Ledger.from_plain(found["ledger"])
+            before, self.run.ledger = self.run.ledger.flops, Ledger.from_plain(found["ledger"])
+            self.dearest = max(self.dearest, self.run.ledger.flops - before)
             whole += len(line) + 1
             self.count += 1
-        with saving(self.path.parent), self.path.open("ab") as file:
-            file.truncate(whole)
+        with saving(self.path.parent):
+            self.path.parent.mkdir(exist_ok=True)
+            with self.path.open("ab") as file:
+                file.truncate(whole)
         return iter(rows)
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -152,10 +156,6 @@ class Rounds:
         with saving(self.path.parent), self.path.open("a") as file:
             file.write(line)
         self.count += 1
-
-    def close(self) -> None:
-        """Remove the file: what it held is in the artifact."""
-        self.path.unlink(missing_ok=True)
 
 
 def _plain(trace: Trace) -> dict[str, Any]:

@@ -327,8 +327,8 @@ def _with_top(document: Document, row: Mapping[str, Any], renderer: Renderer, pa
     """The document with what its row says the teacher held likely at each token."""
     if not row.get("top_logprobs"):
         raise DataError(
-            f"{path}: the text for '{str(row['prompt'])[:40]}...' has no top_logprobs, which topk_kl compares. Write the texts "
-            "with --logprobs 5, or train on them by cross_entropy alone."
+            f"{path}: the text for '{str(row['prompt'])[:40]}...' has no top_logprobs, which topk_kl compares. Write the "
+            "texts with --logprobs 5, or train on them by cross_entropy alone."
         )
     ((start, end),) = document.spans
     targets = sparse_targets(row["top_logprobs"], renderer.tokenizer, document.ids[start:end])
