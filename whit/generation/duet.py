@@ -15,6 +15,7 @@ from torch import Tensor
 
 from whit.core.errors import TemplateError
 from whit.core.flops import decode_pairs, forward_flops
+from whit.core.ledger import Ledger, Purpose
 from whit.core.seeds import key64
 from whit.generation.engine import REFILL_FRAC
 from whit.generation.lane import MAX_CACHE_BYTES, Lane, by_prompt, empty_cache, row_bytes
@@ -44,6 +45,7 @@ Draw = Callable[[int], Tensor]
 """Uniform numbers [B], other ones for each index."""
 Rule = Callable[[Tensor, Tensor, Draw], Chosen]
 """From the student's and the teacher's logits [B, V] to the tokens."""
+PURPOSES: tuple[Purpose, Purpose] = ("sample", "teacher")
 MAX_DRAWS = 16  # different uniform numbers that a rule may ask for at a position
 
 
@@ -86,12 +88,11 @@ class Duet:
         order = sorted(range(len(prompts)), key=lambda p: -len(prompts[p][0]))
         waiting = deque(text for p in order for text in texts[p])
         limits = [model.config.max_length for model in self.models]
-        if too_long := [
-            p for p, pair in enumerate(prompts) if any(len(i) >= m for i, m in zip(pair, limits, strict=True))
-        ]:
+        room = [min(m - len(i) for i, m in zip(pair, limits, strict=True)) for pair in prompts]
+        if too_long := [p for p, left in enumerate(room) if left <= 0]:
             raise TemplateError(
-                f"{len(too_long)} of {len(prompts)} prompts fill the context of a model ({min(limits)} tokens), the first of "
-                f"them {keys[too_long[0]]}. Leave them out, or use models with longer contexts."
+                f"{len(too_long)} of {len(prompts)} prompts fill the context of a model ({min(limits)} tokens), first "
+                f"{keys[too_long[0]]}. Leave them out, or use models with longer contexts."
             )
         longest = [
             min(limit, max(len(pair[side]) for pair in prompts) + max_new_tokens) for side, limit in enumerate(limits)
@@ -116,11 +117,15 @@ class Duet:
                 active = _retire(active, prompts, lanes)
         return texts
 
-    def flops(
-        self, prompts: Sequence[tuple[Sequence[int], Sequence[int]]], texts: Sequence[Sequence[Text]]
-    ) -> tuple[float, float, int]:
-        """Operations of the student and of the teacher, and tokens that each read: a prompt once for its texts."""
-        spent, tokens = [0.0, 0.0], 0
+    def charge(
+        self, ledger: Ledger, prompts: Sequence[tuple[Sequence[int], Sequence[int]]], texts: Sequence[Sequence[Text]],
+        seconds: float,
+    ) -> None:  # fmt: skip
+        """Charge what it took: the student's operations as sampling, the teacher's as the teacher's; a prompt once.
+
+        seconds: of both, divided by operations.
+        """
+        spent: list[tuple[float, int]] = []
         for side, model in enumerate(self.models):
             tokens, scored, pairs = 0, 0, 0.0
             for pair, group in zip(prompts, texts, strict=True):
@@ -129,8 +134,10 @@ class Duet:
                 for text in group:
                     new = len(text.ids) - 1  # the last token is never fed back
                     tokens, scored, pairs = tokens + new, scored + new, pairs + decode_pairs(length, new)
-            spent[side] = forward_flops(model.config.shape, tokens, scored, pairs)
-        return spent[0], spent[1], tokens
+            spent.append((forward_flops(model.config.shape, tokens, scored, pairs), tokens))
+        rate = seconds / sum(flops for flops, _ in spent)
+        for purpose, (flops, tokens) in zip(PURPOSES, spent, strict=True):
+            ledger.charge(purpose, flops=flops, tokens=tokens, seconds=rate * flops)
 
     def _lane(self, model: CausalLM, rows: int, length: int) -> Lane:
         cache = empty_cache(model, rows, length)

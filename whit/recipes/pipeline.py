@@ -17,10 +17,11 @@ from whit.core.seeds import key64
 from whit.core.settings import all_settings, check_settings, to_plain, write_toml
 from whit.core.types import Artifact
 from whit.recipes.recipe import Recipe, StageSpec
-from whit.stages._kinds import named_files
+from whit.stages._kinds import named_files, needs_teacher
 from whit.stages._model import model_artifact
 from whit.stages._probe import bfloat16_pays
 from whit.stages._task import is_file, normalise, task_digest
+from whit.stages._teachers import is_cache
 
 NOTHING_LOST = {"flops": 0.0, "seconds": 0.0}
 
@@ -136,8 +137,9 @@ def stage_facts(
     if recipe.stop and number == len(recipe.stage):
         settings["stop"] = to_plain(recipe.stop)
     inputs = {"start": start.key if start else "", "task": task_digest(recipe.task) if recipe.task else ""}
-    if recipe.teacher and stage.kind == "kd":
+    if recipe.teacher and needs_teacher(stage.kind, stage.settings):
         inputs["teacher"] = teacher_key(recipe.teacher)
+    inputs |= {f"teacher {name}": teacher_key(name) for name in more_teachers(stage)}
     inputs |= {f"file {path}": digest_of(path) for path in files_of(stage)}
     modules = stage_modules(stage.kind, settings) + task_modules(recipe.task)
     return Facts(
@@ -177,10 +179,15 @@ def files_of(stage: StageSpec) -> list[Path]:
     return named_files(all_settings(find("stage", stage.kind), stage.settings, stage.kind))
 
 
+def more_teachers(stage: StageSpec) -> list[str]:
+    """The teachers that a stage names beside the run's own."""
+    return [str(named["model"]) for named in to_plain(stage.settings.get("teachers", ()))]
+
+
 def teacher_key(name: str) -> str:
-    """The content key of a teacher: a model's, or that of a file of texts."""
+    """The content key of a teacher: a model's, that of a file of texts, or of a cache of logits."""
     path = Path(name)
-    if path.is_file() and path.suffix != ".gguf":
+    if is_cache(path) or (path.is_file() and path.suffix != ".gguf"):
         return digest_of(path)
     return model_artifact(name).key
 
@@ -228,13 +235,15 @@ def _check_runs(recipe: Recipe) -> None:
             "task: this setting is needed and was not given. Add task=NAME (`whit parts task`) or a file."
         )
     if recipe.needs_teacher and not recipe.teacher:
-        raise RecipeError("teacher: stage kd needs one. Add teacher=DIR (a model), or a file of a teacher's texts.")
+        kind = next(s.kind for s in recipe.stage if needs_teacher(s.kind, s.settings))
+        also = ", or a file of a teacher's texts" if kind == "kd" else ""
+        raise RecipeError(f"teacher: stage {kind} needs one. Add teacher=DIR (a model){also}.")
     if recipe.budget.flops is not None:
         return
     for number, stage in enumerate(recipe.stage, 1):
         settings = stage.settings
         ends = settings.get("epochs") is not None and settings.get("source") != "own"
-        if stage.kind in ("sft", "step_by_step", "kd", "rl") and not ends:
+        if stage.kind in ("sft", "step_by_step", "kd", "minillm", "rl") and not ends:
             raise BudgetError(
                 f"stage.{number} ({stage.kind}): there is no budget, and nothing else ends this stage. "
                 "Add budget.hours=1 or budget.flops=1e15."

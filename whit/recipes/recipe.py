@@ -10,7 +10,7 @@ from whit.core.errors import PartError, RecipeError, did_you_mean
 from whit.core.parts import find, names
 from whit.core.settings import Frozen, all_settings, check_settings, override, parse_model, read_toml, to_plain
 from whit.core.types import Split
-from whit.stages._kinds import FREE, makes_data, named_files
+from whit.stages._kinds import FREE, makes_data, named_files, needs_teacher
 
 LIBRARY = Path(__file__).parent / "library"
 
@@ -145,7 +145,7 @@ class Recipe(Frozen):
 
     @property
     def needs_teacher(self) -> bool:
-        return any(stage.kind == "kd" for stage in self.stage)
+        return any(needs_teacher(stage.kind, stage.settings) for stage in self.stage)
 
     def resolved(self) -> dict[str, Any]:
         """Plain values with every default of every stage filled in: what a run records."""

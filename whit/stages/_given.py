@@ -28,9 +28,11 @@ def is_written(stage: Mapping[str, Any], *, has_rationales: bool) -> bool:
     if kind == "kd":
         text = stage.get("text") or ("given" if has_rationales else "teacher")
         return text == "teacher" or stage["on_policy"] == 1
-    if kind in ("mix", "specialize"):
+    if kind in ("mix", "specialize", "cache"):
         return False
-    return kind == "rl" or stage.get("source") == "own" or makes_data(kind)
+    if kind == "prefixes":
+        return bool(stage["writer"] != "traces")
+    return kind in ("rl", "minillm") or stage.get("source") == "own" or makes_data(kind)
 
 
 def given(
@@ -46,7 +48,7 @@ def given(
         explained = rationales(examples, traces) if stage["alpha"] < 1 else [[] for _ in examples]
         for example, texts in zip(examples, explained, strict=True):
             yield example.id, partial(_views, renderer, example, texts, stage)
-    elif kind in ("mix", "specialize") or stage.get("source") == "traces":
+    elif kind in ("mix", "specialize") or _reads_traces(stage):
         for trace in _traces(stage, start, examples, renderer, seed):
             yield trace.id, partial(_of_trace, renderer, trace)
     else:
@@ -66,11 +68,15 @@ def gold_texts(
         texts = {trace.id: trace.text for trace in _traces(stage, start, train, renderer(), 0)}
     elif stage["kind"] == "step_by_step":
         texts = {}  # it is asked to predict
-    elif stage.get("source") == "traces":
+    elif _reads_traces(stage):
         texts = {trace.id: trace.text for trace in load_traces(start, stage["kind"])}
     else:
         texts = {example.id: text for example, text in formed(examples, _form(stage))[0]}
     return [texts.get(example.id) or completion_text(example, with_rationale=False) for example in examples]
+
+
+def _reads_traces(stage: Mapping[str, Any]) -> bool:
+    return "traces" in (stage.get("source"), stage.get("text"), stage.get("writer"))
 
 
 def of_text(renderer: Renderer, example: Example, text: str) -> list[Document]:

@@ -14,6 +14,14 @@ def makes_data(kind: str) -> bool:
     return ":" not in kind and "optim" not in options(find("stage", kind))
 
 
+def needs_teacher(kind: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a stage asks the run's teacher. settings: those that the recipe gives; the others have their defaults."""
+    if kind in ("rejection", "prefixes"):
+        default = options(find("stage", kind))["writer"].default
+        return bool(settings.get("writer", default) == "teacher")
+    return kind in ("kd", "cache", "minillm", "rsd")
+
+
 def named_files(settings: Any) -> list[Path]:
     """Every path in the settings of a stage, in order, each once. A setting of type Path is a file that the stage reads."""
     if isinstance(settings, Path):

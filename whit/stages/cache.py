@@ -1,20 +1,27 @@
 """The teacher's probabilities, kept before training: it is asked once about what `kd` then trains on, epoch by epoch."""
 
-import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from whit.core.errors import RecipeError
+from whit.core.answers import completion_text
+from whit.core.errors import DataError, RecipeError
+from whit.core.flops import forward_flops
 from whit.core.rundir import Run
-from whit.core.types import Artifact
+from whit.core.seeds import stream
+from whit.core.types import Artifact, Example
+from whit.data.batch import Document
+from whit.data.render import Renderer
+from whit.data.sharing import work
 from whit.data.teacher_cache import TeacherCache
+from whit.models.load import Policy
+from whit.prompting.zero_shot import zero_shot
 from whit.stages._model import renderer_at
-from whit.stages._setup import gold_documents
+from whit.stages._setup import NO_RATIONALE
 from whit.stages._task import load_task
 from whit.stages._teachers import CACHE, cache_facts, load_teacher
-from whit.stages._traces import REPORT, TRACES, link_file, link_model, load_traces
+from whit.stages._traces import Trace, load_traces, save_traces
 from whit.training.teacher_pass import cache_teacher
 
 
@@ -22,42 +29,66 @@ def cache(
     start: Artifact,
     run: Run,
     *,
-    kind: Literal["top", "sampled"] = "top",
+    keep: Literal["top", "sampled"] = "top",
     kept: Annotated[int, Field(gt=0, le=255)] | None = None,
     temperature: Annotated[float, Field(gt=0)] = 1.0,
     text: Literal["given", "traces"] = "given",
 ) -> Artifact:
     """Ask the teacher once about every token of the training texts, and keep what it says beside the start model.
 
-    kind: "top" keeps its likeliest tokens with their log-probabilities, for topk_kl and, spread out, for every objective
+    keep: "top" keeps its likeliest tokens with their log-probabilities, for topk_kl and, spread out, for every objective
         that compares distributions; "sampled" draws from it, for sampled_kl, which is unbiased (RS-KD, arXiv:2503.16870).
     kept: tokens kept, or drawn; None takes 16 (81 bytes a token) or the paper's 50 draws (about 12 different tokens).
     temperature: at which "sampled" is drawn; the paper's is 1.
     text: the task's worked solutions, or the "traces" that the stage before made.
-    Its operations are charged once, whatever the number of epochs after it. A pass that was killed goes on where it was.
+    As many texts as the stage's share of the budget pays for are asked about, and stand beside the cache as traces. Its operations are charged once, whatever the number of epochs after it. A pass
+    that was killed goes on where it was.
     Raises RecipeError when the teacher writes other tokens than the student.
     """
     if not run.teacher:
         raise RecipeError("stage cache: there is no teacher to ask. Set teacher = a model directory.")
     renderer = renderer_at(start.path, run.template)
-    if text == "traces":
-        documents = [trace.document(renderer) for trace in load_traces(start, "cache")]
-    else:
-        documents = gold_documents(renderer, load_task(run.task).take("train"), with_rationale=True)
+    traces = load_traces(start, "cache") if text == "traces" else _gold(renderer, load_task(run.task).take("train"))
     teacher = load_teacher(str(run.teacher), run)
-    facts = cache_facts(start.path.name, renderer, teacher, kind=kind, kept=kept, temperature=temperature)
+    facts = cache_facts(start.path.name, renderer, teacher, kind=keep, kept=kept, temperature=temperature)
+    traces, documents = _within(run, teacher, traces, renderer)
     path = run.directory / CACHE
     cache_teacher(
         path, facts, documents, teacher.decoder, seed=run.seed, ledger=run.ledger,
         notify=lambda done: run.notify({"documents": done, "of": len(documents)}),
     )  # fmt: skip
     found = TeacherCache.open(path, facts)
-    report = {"documents": len(documents), "tokens": found.num_tokens, "bytes_per_token": found.bytes_per_token}
+    return save_traces(
+        start, run, traces, {"cached_tokens": found.num_tokens, "bytes_per_token": found.bytes_per_token}
+    )
 
-    def write(directory: Path) -> None:
-        link_model(start.path, directory)
-        if text == "traces":
-            link_file(start.path / TRACES, directory / TRACES)
-        (directory / REPORT).write_text(json.dumps(report, indent=1))
 
-    return run.save(write, cache=report)
+def _within(
+    run: Run, teacher: Policy, traces: Sequence[Trace], renderer: Renderer
+) -> tuple[list[Trace], list[Document]]:
+    """As many of the texts, in random order, as the budget pays for. Raises BudgetError when it pays for none."""
+    mixed = list(traces)
+    stream(run.seed, "cache-order").shuffle(mixed)
+    documents, spent = list[Document](), 0.0
+    for trace in mixed:
+        document = trace.document(renderer)
+        tokens, scored, pairs = work([document])
+        spent += forward_flops(teacher.decoder.config.shape, tokens, scored, pairs)
+        if not documents:
+            run.ledger.require(spent, "the teacher's pass over one text")
+        if not run.ledger.fits(spent):
+            break
+        documents.append(document)
+    return mixed[: len(documents)], documents
+
+
+def _gold(renderer: Renderer, examples: Sequence[Example]) -> list[Trace]:
+    """The task's worked solutions as traces."""
+    given = [example for example in examples if example.rationale]
+    if not given:
+        raise DataError(NO_RATIONALE)
+    texts = [completion_text(example) for example in given]
+    return [
+        Trace(example.id, tuple(zero_shot(example)), text, tuple(renderer.completion(text)), "gold")
+        for example, text in zip(given, texts, strict=True)
+    ]

@@ -5,6 +5,7 @@ Source: RSD, arXiv:2509.22230, and its author's code. Three of its choices are i
 proposals of the final runs, the length of prefixes, and that a prefix stands for a problem without a right trace.
 """
 
+import time
 from statistics import fmean
 from typing import Annotated
 
@@ -63,19 +64,14 @@ def rsd(
 
     def write(problems: list[Example], number: int) -> list[Row]:
         prompts = [(renderer.prompt(zero_shot(e)), other.prompt(zero_shot(e))) for e in problems]
-        with run.ledger.timed("sample"):
-            groups = duet.write(
-                prompts, rule, max_new_tokens=run.max_new_tokens, num_samples=samples,
-                seed=key64(run.seed, "rsd", number), keys=[e.id for e in problems],
-            )  # fmt: skip
-        own, others, tokens = duet.flops(prompts, groups)
-        run.ledger.charge("sample", flops=own, tokens=tokens)
-        run.ledger.charge("teacher", flops=others, tokens=tokens)
-        return [
-            _row(text, e, renderer.decode(text.ids))
-            for e, group in zip(problems, groups, strict=True)
-            for text in group
-        ]
+        started = time.perf_counter()
+        groups = duet.write(
+            prompts, rule, max_new_tokens=run.max_new_tokens, num_samples=samples, seed=key64(run.seed, "rsd", number),
+            keys=[e.id for e in problems],
+        )  # fmt: skip
+        duet.charge(run.ledger, prompts, groups, time.perf_counter() - started)
+        pairs = ((e, text) for e, group in zip(problems, groups, strict=True) for text in group)
+        return [_row(text, e, renderer.decode(text.ids)) for e, text in pairs]
 
     rows = in_rounds(run, examples, prompts_per_round, write)
     own = [row for row in rows if row["fallbacks"] <= max_fallback * len(row["ids"])]

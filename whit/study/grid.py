@@ -196,6 +196,11 @@ def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:
         group_size = bind("algorithm", settings["name"], named)().group_size
         return float(stage["prompts_per_step"] * group_size * (forward + update))
     sampling = stage["own_prompts"] * stage["own_samples"] * forward if stage.get("source") == "own" else 0.0
+    if stage["kind"] in ("rejection", "prefixes", "rsd"):  # both models write in rsd
+        writers = 2 if stage["kind"] == "rsd" else 1
+        return float(stage["prompts_per_round"] * stage["samples"] * forward * writers)
+    if stage["kind"] == "minillm":
+        return float(stage["prompts_per_step"] * (3 * forward + update))
     taught = 2 * forward if stage["kind"] == "kd" else 0.0
     views = 2 if stage["kind"] == "step_by_step" else 1
     return float(sampling + views * stage.get("batch_documents", 1) * (update + taught))
