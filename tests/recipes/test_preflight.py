@@ -41,7 +41,7 @@ def test_checks_that_have_nothing_to_look_at_are_left_out(recipe, site, tiny_mod
 
 @pytest.mark.parametrize("name", ["specialize", "step-by-step", "equations", "socratic"])
 def test_recipes_that_begin_with_other_data_are_checked_and_shown(name, site, tiny_model, sums):
-    asked = [f"model={tiny_model}", f"task={sums}", "dtype=float32", "max_new_tokens=32"]
+    asked = [f"model={tiny_model}", f"task={sums}", "dtype=float32", "max_new_tokens=64"]
     recipe = Recipe.read(name, asked)
     found = {checked.check: checked.status for checked in preflight(recipe, site)}
     assert found.keys() == set(names("check")) - {"logprobs", "signal", "vocabulary"}
