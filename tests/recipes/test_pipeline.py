@@ -170,6 +170,51 @@ def test_what_would_fail_later_is_refused_before_the_first_stage(recipe, site, c
     assert not site[0].root.exists()
 
 
+def test_a_key_changes_with_the_files_that_settings_name(recipe, tmp_path):
+    rich, simple = tmp_path / "rich.jsonl", tmp_path / "simple.jsonl"
+    for file in (rich, simple):
+        file.write_text('{"prompt": "0 + 1?", "completion": "#### 1"}\n')
+    mixed = recipe(
+        {"kind": "mix", "sources": [{"path": str(rich)}, {"path": str(simple)}]}, {**SFT, "source": "traces"}
+    )
+    before, printed = facts(mixed), fingerprint(mixed)
+    simple.write_text('{"prompt": "0 + 1?", "completion": "One. #### 1"}\n')
+    changed = differences(vars(before), vars(facts(mixed)))
+    assert [line.rpartition(": ")[0] for line in changed] == [f"inputs.file {simple}"]
+    assert fingerprint(mixed) != printed
+
+
+def test_a_stage_that_makes_data_leaves_its_budget_and_its_model_to_the_next(recipe, site):
+    made = recipe({"kind": "specialize"}, {**SFT, "source": "traces", "epochs": 0.1})
+    start, data, trained = run_pipeline(made, site[0])
+    assert data.facts()["ledger"] == {"accounts": {}, "limit_flops": 0.0}
+    assert trained.facts()["ledger"]["limit_flops"] == 1e8
+    assert (data.path / "model.safetensors").read_bytes() == (start.path / "model.safetensors").read_bytes()
+    assert run_pipeline(made, site[0]) == [start, data, trained]
+    last = trained.facts()["outcome"]
+    assert last["logprob_after"] > last["logprob_before"]
+
+
+def test_a_form_is_part_of_the_key_and_so_is_its_code(recipe, monkeypatch):
+    assert facts(recipe(SFT)).key() != facts(recipe({**SFT, "form": "equations"})).key()
+    covered = []
+    monkeypatch.setattr("whit.recipes.pipeline.code_digest", lambda modules: str(covered.extend(modules)))
+    facts(recipe({**SFT, "form": "equations"}))
+    assert "whit.data.forms.equations" in covered
+
+
+def test_examples_without_the_form_are_left_out_and_counted(recipe, site, tmp_path):
+    rows = [{"prompt": f"{n} + 1?", "answer": str(n + 1), "rationale": f"{n} + 1 = {n + 1}." if n % 2 else "It is so.",
+             "split": ("train", "train", "dev", "test")[n % 4]} for n in range(40)]  # fmt: skip
+    (tmp_path / "half.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = recipe({**SFT, "form": "equations", "epochs": 1}, task=str(tmp_path / "half.jsonl"))
+    _, done = run_pipeline(asked, site[0])
+    assert done.facts()["outcome"]["form"] == {"taught": 10, "left_out": 10}
+    assert {"taught": 10, "left_out": 10} in [line.get("form") for line in site[1]]
+    with pytest.raises(RecipeError, match='source = "answers" takes none'):
+        run_pipeline(recipe({**SFT, "form": "equations", "source": "answers"}), site[0])
+
+
 def test_without_a_budget_epochs_end_a_stage(recipe, site):
     _, done = run_pipeline(recipe({**SFT, "epochs": 0.2}, budget={}), site[0])
     assert done.facts()["outcome"]["updates"] == 2  # 40 rows x 0.2 in fours

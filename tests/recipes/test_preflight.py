@@ -3,10 +3,12 @@
 import pytest
 
 from whit.core.errors import PartError, PreflightError
+from whit.core.files import write_rows
 from whit.core.parts import names
 from whit.recipes.execute import execute
 from whit.recipes.pipeline import Site
 from whit.recipes.preflight import preflight
+from whit.recipes.preview import preview
 from whit.recipes.recipe import Recipe
 
 
@@ -35,6 +37,31 @@ def test_checks_that_have_nothing_to_look_at_are_left_out(recipe, site, tiny_mod
     assert run("sft") == everything - {"logprobs", "signal", "vocabulary"}
     assert run("rl") == everything - {"vocabulary"}
     assert run("kd", teacher=str(tiny_model)) == everything - {"logprobs", "signal"}
+
+
+@pytest.mark.parametrize("name", ["specialize", "step-by-step", "equations", "socratic"])
+def test_recipes_that_begin_with_other_data_are_checked_and_shown(name, site, tiny_model, sums):
+    asked = [f"model={tiny_model}", f"task={sums}", "dtype=float32", "max_new_tokens=64"]
+    recipe = Recipe.read(name, asked)
+    found = {checked.check: checked.status for checked in preflight(recipe, site)}
+    assert found.keys() == set(names("check")) - {"logprobs", "signal", "vocabulary"}
+    assert found["supervised_tokens"] == found["truncation"] == "ok"
+    shown = preview(recipe, 3)
+    assert len(shown) == 3 and all(not sample.written and sample.num_supervised for sample in shown)
+
+
+def test_a_mixture_is_checked_and_shown_and_looked_at_again_when_a_file_changes(recipe, site, tmp_path):
+    files = [tmp_path / "rich.jsonl", tmp_path / "simple.jsonl"]
+    for file in files:
+        write_rows(file, [{"prompt": f"{n} + {n + 1}?", "completion": f"#### {2 * n + 1}"} for n in range(40)])
+    mixed = recipe(
+        [{"kind": "mix", "sources": [{"path": str(file)} for file in files]}, {"kind": "sft", "source": "traces"}]
+    )
+    assert not any(checked.is_found for checked in preflight(mixed, site))
+    assert "".join(preview(mixed, 1)[0].tokens).endswith("#### 1<|end|>")
+    write_rows(files[0], [{"prompt": f"{n} + {n + 1}?", "completion": f"It is #### {2 * n + 1}"} for n in range(40)])
+    again = {checked.check for checked in preflight(mixed, site) if not checked.is_found}
+    assert {"truncation", "supervised_tokens"} <= again and "verifiers" not in again
 
 
 def test_what_was_found_is_found_again_until_something_that_it_looked_at_changes(recipe, site):

@@ -59,6 +59,7 @@ def test_overrides_count_stages_from_one_and_reach_into_them():
 def test_shares_are_parts_of_the_whole():
     assert Recipe.read("sft-rl").shares == pytest.approx([1 / 3, 2 / 3])
     assert Recipe.read("sft").shares == [1.0]
+    assert Recipe.read("specialize").shares == [0.0, 1.0]  # what asks no model has no part of a budget
 
 
 STAGE = {"kind": "sft"}
@@ -95,6 +96,22 @@ STAGE = {"kind": "sft"}
         (
             {"stage": [{"kind": "rl", "algorithm": {"name": "grpo", "group_size": 1}}]},
             "stage.1.algorithm.group_size: input should be greater than or equal to 2",
+        ),
+        (
+            {"stage": [{**STAGE, "form": "equation"}]},
+            "stage.1.form: no form is called 'equation'. Did you mean 'equations'?",
+        ),
+        (
+            {"stage": [{"kind": "mix", "sources": [{"path": "rich.jsonl"}]}, STAGE]},
+            "stage.1: there is no file rich.jsonl.",
+        ),
+        (
+            {"stage": [{"kind": "specialize", "formats": {"zero_shot": 1}}, STAGE]},
+            "stage.1.formats.zero_shot: there is no setting 'zero_shot'. Did you mean 'zero_shot_cot'?",
+        ),
+        (
+            {"stage": [STAGE, {"kind": "specialize"}]},
+            "stage.2 (specialize) makes traces, and no stage after it trains on them. Add one",
         ),
         (
             {"task": {"name": "word_problems", "sizes": 3}},

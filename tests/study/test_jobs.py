@@ -7,7 +7,15 @@ import pytest
 from whit.core.errors import BudgetError, RecipeError
 from whit.core.flops import Shape
 from whit.recipes.machine import Rates
-from whit.study.grid import choose_pipelines, dearest_start, estimate, fit_to_hours, unique_flops, with_batches
+from whit.study.grid import (
+    choose_pipelines,
+    dearest_start,
+    estimate,
+    fit_to_hours,
+    smallest_budgets,
+    unique_flops,
+    with_batches,
+)
 from whit.study.jobs import plan_jobs
 from whit.study.resources import choose_workers
 from whit.study.study import Study
@@ -152,3 +160,15 @@ def test_workers_are_one_a_core_as_far_as_memory_holds():
     assert choose_workers(3, SHAPE) == 3
     assert choose_workers(0, SHAPE, "cuda") == 1
     assert choose_workers(0, replace(SHAPE, width=100_000, num_layers=100)) == 1
+
+
+def test_two_views_of_an_example_cost_twice_and_a_stage_that_asks_no_model_nothing():
+    once, twice, made = (
+        smallest_budgets(study(("a", stages)).recipe("a", 0), SHAPE, RATES)
+        for stages in (
+            [{**SFT, "batch_documents": 8}],
+            [{"kind": "step_by_step", "batch_documents": 8}],
+            [{"kind": "specialize"}, {**SFT, "source": "traces", "batch_documents": 8}],
+        )
+    )
+    assert twice == [2 * once[0]] and made == [0.0, once[0]]

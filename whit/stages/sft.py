@@ -78,7 +78,7 @@ def sft(
         taught, left_out = formed(train_split, "answer" if source == "answers" else form)
         documents = [trainee.renderer.document(zero_shot(example), text) for example, text in taught]
         outcome = {"form": {"taught": len(taught), "left_out": left_out}} if source == "rationales" else {}
-        if outcome:
+        if left_out and outcome:
             run.notify(outcome)
     if not end_of_turn:
         documents = open_ended(documents)

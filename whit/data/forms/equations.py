@@ -22,7 +22,7 @@ def equations(example: Example) -> str | None:
     chain = max((_to_answer(found, example.gold) for found in (noted(notes), written(text))), key=len)
     if not chain:
         return None
-    return "\n".join([*dict.fromkeys(map(str, chain)), completion_text(example, with_rationale=False)])
+    return "\n".join([*map(str, chain), completion_text(example, with_rationale=False)])
 
 
 def _to_answer(found: Sequence[Equation], gold: str) -> Sequence[Equation]:

@@ -1,4 +1,4 @@
-"""The worked solution, then the answer: what chain-of-thought fine-tuning teaches.  Source: arXiv:2212.08410."""
+"""The worked solution, then the answer: what fine-tuning on chains of thought teaches."""
 
 from whit.core.answers import completion_text
 from whit.core.types import Example
