@@ -41,8 +41,8 @@ def cache(
     kept: tokens kept, or drawn; None takes 16 (81 bytes a token) or the paper's 50 draws (about 12 different tokens).
     temperature: at which "sampled" is drawn; the paper's is 1.
     text: the task's worked solutions, or the "traces" that the stage before made.
-    As many texts as the stage's share of the budget pays for are asked about, and stand beside the cache as traces. Its operations are charged once, whatever the number of epochs after it. A pass
-    that was killed goes on where it was.
+    As many texts as the stage's share of the budget pays for are asked about, and stand beside the cache as traces. The
+    operations are charged once, whatever the number of epochs after it. A pass that was killed goes on where it was.
     Raises RecipeError when the teacher writes other tokens than the student.
     """
     if not run.teacher:
