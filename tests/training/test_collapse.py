@@ -6,8 +6,9 @@ import pytest
 
 from whit.training.collapse import collapse
 
-REWARD = {"by_reward": True}
-LOSS = {"by_reward": False}
+TERMS = ("cross_entropy", "forward_kl", "prediction", "clipped_surrogate")
+REWARD = {"terms": TERMS, "by_reward": True}
+LOSS = {"terms": TERMS, "by_reward": False}
 
 
 def lines(values, name="reward", **more):
@@ -60,7 +61,9 @@ def test_the_loss_decides_where_no_reward_is_maximised_and_only_there():
     assert collapse(lines(steady, clipped_surrogate=rising), **REWARD) == ""
     assert collapse(lines(steady, forward_kl=rising), **LOSS).startswith("forward_kl rose from")
     assert collapse(lines(around(0.4, 0.4, 0.0), forward_kl=steady), **LOSS) == ""
+    assert collapse(lines(rising, name="prediction"), **LOSS).startswith("prediction rose from")
     assert collapse(lines(rising, name="entropy"), **LOSS) == ""  # a figure that nobody minimises
+    assert collapse(lines(rising, name="clipped_surrogate"), **LOSS) == ""  # its gradient is meant, not its value
 
 
 @pytest.mark.parametrize(

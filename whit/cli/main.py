@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from whit.cli.cache import cache
 from whit.cli.chat import chat
 from whit.cli.demo import demo
 from whit.cli.doctor import doctor
@@ -34,7 +35,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, study, run, plan, evaluate, generate, write, chat, parts, runs, report, export, inspect, doctor):
+COMMANDS = (
+    demo, study, run, plan, evaluate, generate, write, cache, chat, parts, runs, report, export, inspect, doctor,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -14,6 +14,7 @@ def vocabulary(renderer: Renderer, teacher_vocab: Mapping[str, int]) -> Finding:
     if moved:
         return Finding(
             "failed", f"{counts}; {len(moved):,} are another token or none in the teacher ({moved[0]!r}, ...)",
-            "Distil through text: give a file of the teacher's texts (columns prompt and completion) as teacher.",
+            "Use the recipe uld or byte-merge, which compare them all the same, or distil through text: give a file of the "
+            "teacher's texts (columns prompt and completion) as teacher.",
         )  # fmt: skip
     return Finding("ok", counts)

@@ -116,7 +116,9 @@ def train_and_save(
             memory=memory, num_steps=num_steps, lora_rank=rank, keep=lambda share: _keep(trainee, run, share),
             controllers=controllers,
         )  # fmt: skip
-        if found := collapse(read_metrics(run.directory / "metrics.jsonl"), by_reward=by_reward):
+        if found := collapse(
+            read_metrics(run.directory / "metrics.jsonl"), [t.name for t in terms], by_reward=by_reward
+        ):
             outcome["collapsed"] = found
     except CollapseError as error:
         outcome["collapsed"] = str(error)

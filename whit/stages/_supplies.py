@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from whit.stages._defaults import LEARNING_RATES, peak_lr
 from whit.stages._given import given, gold_texts, is_written, of_text
 from whit.stages._setup import open_ended
 from whit.stages._task import load_task
+from whit.stages._teachers import SAME_TOKENS, is_cache
 from whit.training.optim import Optim
 
 NUM_EXAMPLES = 500
@@ -153,13 +155,13 @@ class Supplies:
 
     @cached_property
     def teacher_vocab(self) -> dict[str, int] | None:
-        """Only where the teacher's probabilities are compared with the student's."""
-        asks = any(
-            name.startswith("teacher")
+        """Only where the teacher's probabilities are compared with the student's, token by token."""
+        asks = self.stage["kind"] in ("cache", "minillm", "rsd") or any(
+            name in SAME_TOKENS
             for term in self.stage.get("terms", ())
             for name in inputs(find("objective", str(term["objective"])))
         )
-        if not self._teacher or self.stage["kind"] != "kd" or not asks:
+        if not self._teacher or not asks or is_cache(Path(self._teacher)):
             return None
         vocab: dict[str, int] = load_tokenizer(resolve_model(self._teacher)).get_vocab()
         return vocab

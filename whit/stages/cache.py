@@ -48,7 +48,9 @@ def cache(
     if not run.teacher:
         raise RecipeError("stage cache: there is no teacher to ask. Set teacher = a model directory.")
     renderer = renderer_at(start.path, run.template)
-    traces = load_traces(start, "cache") if text == "traces" else _gold(renderer, load_task(run.task).take("train"))
+    traces = (
+        load_traces(start, "cache") if text == "traces" else gold_traces(renderer, load_task(run.task).take("train"))
+    )
     teacher = load_teacher(str(run.teacher), run)
     facts = cache_facts(start.path.name, renderer, teacher, kind=keep, kept=kept, temperature=temperature)
     traces, documents = _within(run, teacher, traces, renderer)
@@ -82,7 +84,7 @@ def _within(
     return mixed[: len(documents)], documents
 
 
-def _gold(renderer: Renderer, examples: Sequence[Example]) -> list[Trace]:
+def gold_traces(renderer: Renderer, examples: Sequence[Example]) -> list[Trace]:
     """The task's worked solutions as traces."""
     given = [example for example in examples if example.rationale]
     if not given:

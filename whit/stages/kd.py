@@ -140,6 +140,7 @@ def kd(
         trainee, run, loss, policies, [1.0, *(t.weight for t in teachers)], cache, alignment, hidden_layers
     )
     texts = _Texts(start, trainee, policies[0] if policies else None, run, task, text, sampling, keep)
+    counts = texts.only(cache) if cache else None
     replayer = Replayer(replay) if replay else None
     dev = _dev_documents(trainee, task, replay) if replay else []
     policy = BatchPolicy(
@@ -153,7 +154,7 @@ def kd(
     )  # fmt: skip
     return train_and_save(
         trainee, run, loss, policy, num_steps=steps_of(len(texts.examples), batch_documents, epochs), forward=forward,
-        controllers=[controller for controller in (replayer, interpolator) if controller],
+        controllers=[controller for controller in (replayer, interpolator) if controller], texts=counts or {},
     )  # fmt: skip
 
 
@@ -171,6 +172,20 @@ class _Texts:
         self.sampling = sampling.within(run.max_new_tokens)
         self.examples, self.given = _given(start, trainee, task, text)
         self.engines: dict[bool, tuple[Engine, Renderer]] = {}
+
+    def only(self, cache: TeacherCache) -> dict[str, int]:
+        """Leave out the texts that the cache lacks, and count them. Raises DataError when it has none of them."""
+        pairs = [pair for pair in zip(self.examples, self.given, strict=True) if cache.has(pair[1][1])]
+        counts = {"kept": len(pairs), "not_in_the_cache": len(self.given) - len(pairs)}
+        if not pairs:
+            raise DataError(
+                f"{cache.path} holds none of the {len(self.given)} texts that this stage trains on. Make it with the same "
+                "task, template and student (`whit cache`, or the stage `cache` before this one)."
+            )
+        self.examples, self.given = [e for e, _ in pairs], [asked for _, asked in pairs]
+        if counts["not_in_the_cache"]:
+            self.run.notify({"texts": counts})
+        return counts
 
     def data(self, chosen: list[int], step: int) -> Written:
         """The text that was given, or that the teacher writes now."""

@@ -9,27 +9,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from whit.core.parts import names
-
 LEAST_STEPS = 5  # in a window
 WINDOW_FRAC = 0.125
 NOISE = 4.0  # standard errors of the difference of the windows
+SURROGATES = ("clipped_surrogate", "sampled_reverse_kl")  # their gradient is meant; their value is no loss
 FALL = 0.5  # a reward that lost more than this share of its best
 RISE = 2.0  # a loss that ends above so many times where it began,
 LEAST_RISE = 0.1  # and by so many nats: twice next to nothing is nothing
 
 
-def collapse(lines: Sequence[Mapping[str, float]], *, by_reward: bool) -> str:
+def collapse(lines: Sequence[Mapping[str, float]], terms: Sequence[str], *, by_reward: bool) -> str:
     """What collapsed, in words, from the lines of `metrics.jsonl`; "" when nothing did, or the steps are too few to say.
+
+    terms: names of the loss's terms.
 
     by_reward: whether the training maximised the reward, which then decides: the loss of a policy gradient means nothing.
         What entropy and truncation did meanwhile is said beside it: entropy near 0, and entropy that grows, are the two
         ways down.
     """
     if not by_reward:
-        risen = [
-            (name, windows) for name in names("objective") if (windows := _windows(lines, name)) and _rises(windows)
-        ]
+        losses = [name for name in terms if name not in SURROGATES]
+        risen = [(name, windows) for name in losses if (windows := _windows(lines, name)) and _rises(windows)]
         return "; ".join(f"{name} rose from {w[0]} to {w[-1]}" for name, w in risen)
     windows = _windows(lines, "reward")
     best = max(windows[:-1], key=lambda window: window.mean, default=None)
