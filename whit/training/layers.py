@@ -13,7 +13,7 @@ from whit.models.causal import CausalLM
 @contextmanager
 def watched_layers(model: CausalLM, layers: Sequence[int]) -> Iterator[list[Tensor]]:
     """The outputs [L, D] of these layers, in their order, once the model has run inside the block."""
-    stack = model.layers()
+    stack = model.layers() if layers else ()
     found: dict[int, Tensor] = {}
     seen: list[Tensor] = []
 
