@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SOURCES = ("cpu.cpp", "attention.cpp", "decode.cpp", "sample.cpp", "heads.h", "product.h", "cpu.h")
+SOURCES = ("cpu.cpp", "attention.cpp", "decode.cpp", "divergence.cpp", "sample.cpp", "heads.h", "product.h", "cpu.h")
 CACHE = Path("~/.cache/whit/kernels")
 # Sums may be reordered, so that they use vectors; infinities and what is not a number keep their meaning.
 FLAGS = (
@@ -33,6 +33,8 @@ SIGNATURES: dict[str, list[Any]] = {
     "rotate": [POINTER] * 4 + [COUNT] * 4 + [REAL, THREADS],
     "log_prob": [POINTER] * 5 + [COUNT] * 2 + [REAL, THREADS],
     "log_prob_backward": [POINTER] * 7 + [COUNT] * 2 + [REAL, THREADS],
+    "divergence": [POINTER] * 4 + [COUNT] * 5 + [REAL] * 3 + [THREADS],
+    "divergence_backward": [POINTER] * 5 + [COUNT] * 5 + [REAL] * 3 + [THREADS],
     "attention": [POINTER] * 6 + [COUNT] * 4 + [REAL, THREADS],
     "attention_backward": [POINTER] * 11 + [COUNT] * 4 + [REAL, COUNT, THREADS],
     "sample": [POINTER] * 4 + [COUNT] * 2 + [REAL, COUNT, ctypes.c_double, THREADS],

@@ -2,10 +2,12 @@
 
 from torch import Tensor
 
+from whit.kernels.divergence import fused
 from whit.objectives._logspace import divergence, log_probabilities
 from whit.objectives._types import PerToken
 
 
+@fused
 def forward_kl(logits_TV: Tensor, teacher_logits_TV: Tensor, *, temperature: float = 1.0) -> PerToken:
     """sum p (log p - log q), p the teacher's and q the student's distribution, in nats.
 

@@ -5,10 +5,12 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
+from whit.kernels.divergence import fused
 from whit.objectives._logspace import divergence, log_probabilities, mixture
 from whit.objectives._types import PerToken
 
 
+@fused
 def skew_kl(
     logits_TV: Tensor, teacher_logits_TV: Tensor, *, alpha: Annotated[float, Field(ge=0, lt=1)] = 0.1
 ) -> PerToken:

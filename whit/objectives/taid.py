@@ -2,10 +2,12 @@
 
 from torch import Tensor
 
+from whit.kernels.divergence import fused
 from whit.objectives._logspace import log_probabilities
 from whit.objectives._types import PerToken
 
 
+@fused
 def taid(logits_TV: Tensor, teacher_logits_TV: Tensor, interpolation: float) -> PerToken:
     """-sum p_t log q with p_t = softmax((1 - t) student + t teacher), of logits, in nats; no gradient through p_t.
 
