@@ -37,7 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "step_by_step": {"batch_documents": 2},
     "kd": {"batch_documents": 2},
     "minillm": {"prompts_per_step": 2},
-    "rejection": {"samples": 2, "prompts_per_round": 4},
+    "rejection": {"samples": 2, "prompts_per_round": 4, "sampling": {"max_new_tokens": 60}},
     "prefixes": {"tokens": 4, "prompts_per_round": 4},
     "rsd": {"samples": 2, "prompts_per_round": 4, "proposals": {"threshold": 0.0}, "prefix_tokens": 4},
     "rl": {"prompts_per_step": 2, "algorithm": {"name": "grpo", "group_size": 2}},

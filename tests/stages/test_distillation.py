@@ -1,29 +1,41 @@
 """Distillation as a stage: which text, which teacher, what is refused, and that a kill changes nothing."""
 
 import json
+import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from stage_runs import BUDGET, SMALL, flops_of, metrics, perform, weights_hash
 
+from whit.algorithms._returns import returns_of, whitened
 from whit.core.errors import BudgetError, DataError, RecipeError
 from whit.core.rundir import Run
 from whit.core.types import Artifact, Message
 from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.data.tokenizer import train_tokenizer
+from whit.generation.duet import Text
 from whit.generation.engine import Engine
 from whit.generation.sampler import GREEDY
 from whit.models.load import Policy, load_policy
+from whit.recipes.pipeline import fingerprint, stage_facts
+from whit.recipes.recipe import Recipe
 from whit.stages._kinds import needs_teacher
-from whit.stages._setup import renderer_of
-from whit.stages._teachers import _check_room, _with_twin, other_teacher
+from whit.stages._policy import validation
+from whit.stages._setup import gold_documents, mean_logprob, renderer_of, set_up
+from whit.stages._task import load_task
+from whit.stages._teachers import _check_room, _with_twin, live_teacher, other_teacher
 from whit.stages._traces import REPORT, load_traces
 from whit.stages._written import chosen
+from whit.stages.minillm import _gold, _rollouts
 from whit.testing.run import as_artifact, tiny_run
-from whit.testing.tiny import tiny_decoder, tiny_model
+from whit.testing.tiny import tiny_decoder
+from whit.testing.tiny import tiny_model as make_model
+from whit.training.optim import Optim
 
 TERMS = {"taid": [{"objective": "taid"}], "reverse": [{"objective": "reverse_kl"}]}
 WORDS = ("The sum of two and three is five.", "4 + 5 = 9, and the answer is nine.", "What is 6 + 7? It is 13.")
@@ -31,7 +43,7 @@ WORDS = ("The sum of two and three is five.", "4 + 5 = 9, and the answer is nine
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("teacher") / "teacher", seed=7)
+    return make_model(tmp_path_factory.mktemp("teacher") / "teacher", seed=7)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +183,7 @@ def test_settings_that_exclude_one_another_are_refused(settings, message, distil
 
 def test_a_cache_is_refused_for_another_teacher_another_template_and_another_objective(distil, tmp_path):
     cache = distil("cache", stage="cache", budget=1e9)
-    other = tiny_model(tmp_path / "other", seed=8)
+    other = make_model(tmp_path / "other", seed=8)
     settings: dict[str, Any] = {"start": cache, "cached": True, "text": "traces"}
     with pytest.raises(DataError, match="teacher"):
         distil("a", teacher=str(other), terms=[{"objective": "topk_kl"}], **settings)
@@ -372,3 +384,142 @@ def test_fine_tuning_on_traces_tells_how_likely_they_were_before_and_after(disti
         "outcome"
     ]
     assert outcome["logprob_before"] < outcome["logprob_after"] < 0
+
+
+def test_a_teachers_text_that_is_too_long_for_the_student_is_left_out_and_counted(distil, sums, tmp_path):
+    rows = [json.loads(line) for line in sums.read_text().splitlines()]
+    texts = ["1 " * 400 if n == 0 else "It is 3." for n in range(3)]
+    lines = (json.dumps({"prompt": r["prompt"], "completion": t}) + "\n" for r, t in zip(rows, texts, strict=False))
+    (tmp_path / "texts.jsonl").write_text("".join(lines))
+    counts = distil(teacher=str(tmp_path / "texts.jsonl")).facts()["outcome"]["texts"]
+    assert (counts["kept"], counts["too_long"]) == (2, 1)
+
+
+def test_what_the_recipe_says_of_sampling_is_what_is_sampled(distil):
+    lines = metrics(distil(on_policy=1.0, terms=TERMS["reverse"], sampling={"max_new_tokens": 3}, max_new_tokens=16))
+    assert all(line["completion_tokens"] <= 3 for line in lines)
+
+
+def test_teachers_are_weighed_as_they_are_given(teacher, tiny_model, tmp_path):
+    second = load_policy(tiny_model)
+    found = live_teacher([load_policy(teacher), second], [1.0, 3.0], second, (0,))
+    assert found.shares == (0.25, 0.75)
+    assert found.layers == (0,)
+
+
+def test_taids_target_moves_while_it_trains(distil):
+    lines = metrics(distil(terms=TERMS["taid"], interpolation={"alpha": 0.5}))
+    targets = [line["interpolation"] for line in lines]
+    assert targets[0] == 0.4
+    assert targets == sorted(targets)
+    assert targets[-1] > 0.8
+
+
+def test_taid_on_the_datas_text_alone_is_not_moved_by_steps_on_the_students(distil):
+    terms = [{"objective": "taid", "on": "data"}, {"objective": "reverse_kl", "on": "student"}]
+    lines = metrics(distil(terms=terms, on_policy=0.5, seed=3))
+    moved = [b["interpolation"] != a["interpolation"] for a, b in pairwise(lines)]
+    assert any(line["on_policy"] for line in lines)
+    assert not any(m for m, line in zip(moved, lines, strict=False) if line["on_policy"])
+
+
+def test_the_validation_loss_is_a_loss(tiny_model, sums, tmp_path):
+    run = tiny_run(tmp_path / "a", BUDGET, task=str(sums))
+    trainee = set_up(as_artifact(tiny_model), run, "kd", Optim(), None)
+    documents = gold_documents(trainee.renderer, load_task(str(sums)).take("dev"), with_rationale=True)
+    assert validation(trainee, run, documents)() == -mean_logprob(trainee.policy.decoder, documents) > 0
+    assert run.ledger.accounts["evaluate"].flops > 0
+
+
+def test_an_unfinished_completion_has_an_unfinished_twin(tiny_model, foreign):
+    student, teacher = load_policy(tiny_model), load_policy(foreign)
+    ours, theirs = (Renderer(p.tokenizer, max_length=256) for p in (student, teacher))
+    whole = ours.document([Message("user", "?")], "2 + 3 = 5")
+    cut = Document(whole.ids[:-1], ((whole.spans[0][0], len(whole.ids) - 1),))
+    found = _with_twin([Message("user", "?")], cut, ours, theirs, "bytes")
+    assert found is not None and found.twin is not None
+    assert found.twin.document.ids[-1] != theirs.end_of_turn
+    assert sum(other for _, other in found.twin.groups) == found.twin.document.num_supervised
+
+
+def test_replay_of_text_with_a_twin_goes_on_as_if_nothing_had_happened(distil, foreign):
+    settings: dict[str, Any] = {
+        "teacher": str(foreign), "terms": [{"objective": "uld"}], "max_new_tokens": 20,
+        "replay": {"eps": 0.0, "every": 1, "capacity": 2, "items": 2}, "optim": {"lr": 1e-3},
+    }  # fmt: skip
+
+    def kill(line: dict[str, Any]) -> None:
+        if line.get("step") == 6:
+            raise InterruptedError
+
+    whole = distil("whole", **settings)
+    with pytest.raises(InterruptedError):
+        distil("cut", notify=kill, checkpoint_seconds=0, **settings)
+    assert weights_hash(distil("cut", checkpoint_seconds=0, **settings)) == weights_hash(whole)
+
+
+def test_a_trace_that_its_student_wrote_for_the_most_part_is_left_out(tiny_model, teacher, accepting, tmp_path):
+    settings: dict[str, Any] = {"proposals": {"threshold": 2.0}, "samples": 1, "prefix_tokens": 4}
+    with pytest.raises(DataError, match="mostly_students"):
+        made("rsd", tiny_model, accepting, tmp_path / "a", teacher, **settings)
+
+
+def test_a_teachers_prefix_that_was_cut_has_no_end(tiny_model, teacher, accepting, tmp_path):
+    artifact = made("prefixes", tiny_model, accepting, tmp_path / "a", teacher, tokens=5, writer="teacher")
+    end = renderer_of(load_policy(tiny_model), tiny_run(tmp_path / "x")).end_of_turn
+    traces = load_traces(artifact, "sft")
+    assert sum(end not in trace.ids for trace in traces) > 20
+    assert all(trace.correct is None for trace in traces)
+
+
+def test_making_data_asks_for_one_problem_first_and_refuses_a_budget_below_it(tiny_model, teacher, accepting, tmp_path):
+    run = tiny_run(tmp_path / "a", 1e4, task=accepting, teacher=str(teacher), max_new_tokens=16)
+    with pytest.raises(BudgetError, match="one problem takes"):
+        perform("rejection", tiny_model, run, keep="all")
+
+
+def text_of(student: list[float], theirs: list[float], drawn: list[float]) -> Text:
+    found = Text(0, 0, np.uint64(0), ids=[1] * len(drawn), logprobs=drawn, student_logprobs=student, finish="stop")
+    found.teacher_logprobs = theirs
+    return found
+
+
+def test_minillm_credits_tokens_with_returns_and_divides_by_what_they_were_drawn_from():
+    texts = [text_of([-1.0, -2.0], [-0.5, -2.5], [-0.7, -2.1]), text_of([-3.0], [-1.0], [-2.5])]
+    documents = _rollouts([[7, 8], [9]], texts, 1.0)
+    both = [(torch.tensor(text.student_logprobs), torch.tensor(text.teacher_logprobs)) for text in texts]
+    expected = torch.cat(whitened([returns_of(*pair) for pair in both]))
+    assert [a for d in documents for a in d.recorded["advantages_T"]] == pytest.approx(expected.tolist())
+    assert [list(d.recorded["old_logprobs_T"]) for d in documents] == [[-0.7, -2.1], [-2.5]]
+    undiscounted = _rollouts([[7, 8], [9]], texts, 0.0)
+    assert undiscounted[0].recorded["advantages_T"] != documents[0].recorded["advantages_T"]
+    assert all(d.weights == {"cross_entropy": 0.0} for d in documents)
+
+
+def test_minillms_plain_text_has_a_part_in_cross_entropy_alone():
+    document = _gold(Document([1, 2, 3], ((1, 3),)))
+    assert document.weights == {"clipped_surrogate": 0.0, "reverse_kl": 0.0}
+
+
+def test_without_the_teachers_share_minillms_first_step_is_plain_policy_gradient(distil):
+    # The ratio is 1 and whitened advantages sum to 0; with a share of the teacher the ratio is another.
+    settings: dict[str, Any] = {"stage": "minillm", "prompts_per_step": 4, "text_weight": 0.0, "max_new_tokens": 12}
+    lines = [metrics(distil(str(share), teacher_share=share, **settings))[0] for share in (0.0, 0.9)]
+    values = [line["clipped_surrogate"] for line in lines]
+    assert values[0] == pytest.approx(0.0, abs=1e-6)
+    assert abs(values[1]) > 1e-3
+
+
+def test_a_teacher_that_changes_at_its_place_changes_the_key_and_the_fingerprint(tiny_model, sums, tmp_path):
+    keys, prints = [], []
+    for seed in (1, 2):
+        shutil.rmtree(tmp_path / "second", ignore_errors=True)
+        make_model(tmp_path / "second", seed=seed)
+        recipe = Recipe.make({
+            "name": "x", "model": str(tiny_model), "teacher": str(tiny_model), "task": str(sums), "budget": {"flops": 1e9},
+            "stage": [{"kind": "kd", "teachers": [{"model": str(tmp_path / "second")}]}],
+        })  # fmt: skip
+        keys.append(stage_facts(recipe, 1, recipe.stage[0], None, 1e9, "cpu").key())
+        prints.append(fingerprint(recipe))
+    assert keys[0] != keys[1]
+    assert prints[0] != prints[1]

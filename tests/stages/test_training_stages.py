@@ -187,8 +187,24 @@ def test_of_a_file_of_texts_the_right_and_finished_ones_can_be_kept_and_the_othe
         run = tiny_run(tmp_path / keep, 1e12, task=str(sums), teacher=str(texts))
         artifact = perform("kd", tiny_model, run, **SMALL, epochs=1, keep=keep)
         left[keep] = artifact.facts()["outcome"]["texts"]
-    assert left["all"] == {"kept": 3, "empty": 1, "cut_off": 1, "refused": 0, "other_prompts": 1, "flops": 6e9}
-    assert left["correct"] == {"kept": 2, "empty": 1, "cut_off": 1, "refused": 1, "other_prompts": 1, "flops": 6e9}
+    assert left["all"] == {
+        "kept": 3,
+        "empty": 1,
+        "cut_off": 1,
+        "refused": 0,
+        "other_prompts": 1,
+        "too_long": 0,
+        "flops": 6e9,
+    }
+    assert left["correct"] == {
+        "kept": 2,
+        "empty": 1,
+        "cut_off": 1,
+        "refused": 1,
+        "other_prompts": 1,
+        "too_long": 0,
+        "flops": 6e9,
+    }
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def cache(
     documents = [trace.document(renderer) for trace in gold_traces(renderer, examples)]
     policy = load_teacher(teacher, run)
     cache_teacher(
-        output, cache_facts(path.name, renderer, policy, kind=keep, kept=kept, temperature=1.0), documents,
+        output, cache_facts(path, renderer, policy, kind=keep, kept=kept), documents,
         policy.decoder, seed=seed, ledger=run.ledger,
         notify=lambda done: ticker.show(f"{done:,} of {len(documents):,} texts"),
     )  # fmt: skip

@@ -22,4 +22,5 @@ def divergence(p_TV: Tensor, q_TV: Tensor) -> Tensor:
 
 def mixture(p_TV: Tensor, q_TV: Tensor, share: float) -> Tensor:
     """log(share p + (1 - share) q), of probabilities, not of logits; share strictly between 0 and 1."""
-    return torch.logaddexp(p_TV + math.log(share), q_TV + math.log1p(-share))
+    least = torch.finfo(p_TV.dtype).min / 4  # the gradient of logaddexp(-inf, -inf) is NaN
+    return torch.logaddexp(p_TV.clamp(min=least) + math.log(share), q_TV.clamp(min=least) + math.log1p(-share))

@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 
 from torch import Tensor
 
+from whit.core.parts import inputs
+
 PerToken: TypeAlias = Tensor  # [T], one value per supervised token
 Reduction = Literal["token", "sequence", "constant"]
 """How per-token values become one number over a whole optimizer step.
@@ -29,6 +31,11 @@ class Term:
         if not self.name:
             function = getattr(self.objective, "func", self.objective)
             object.__setattr__(self, "name", function.__name__)
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether the objective gives a value a group of aligned tokens instead of one a token."""
+        return any(name.endswith(("_GV", "_GW")) for name in inputs(self.objective))
 
     def coefficient(self, progress: float) -> float:
         return self.weight(progress) if callable(self.weight) else self.weight

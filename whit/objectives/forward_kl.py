@@ -1,5 +1,8 @@
 """KL divergence from the teacher to the student over the whole vocabulary.  Source: arXiv:1503.02531."""
 
+from typing import Annotated
+
+from pydantic import Field
 from torch import Tensor
 
 from whit.kernels.divergence import fused
@@ -8,7 +11,9 @@ from whit.objectives._types import PerToken
 
 
 @fused
-def forward_kl(logits_TV: Tensor, teacher_logits_TV: Tensor, *, temperature: float = 1.0) -> PerToken:
+def forward_kl(
+    logits_TV: Tensor, teacher_logits_TV: Tensor, *, temperature: Annotated[float, Field(gt=0)] = 1.0
+) -> PerToken:
     """sum p (log p - log q), p the teacher's and q the student's distribution, in nats.
 
     temperature: softens both; the loss is multiplied by its square, which keeps the size of the gradient.

@@ -168,6 +168,7 @@ def fingerprint(recipe: Recipe) -> str:
         "recipe": write_toml(resolved), "start": start.key if start else "",
         "teacher": teacher_key(recipe.teacher) if recipe.teacher and recipe.needs_teacher else "",
         "task": task_digest(recipe.task) if recipe.task else "",
+        "teachers": [teacher_key(name) for stage in recipe.stage for name in more_teachers(stage)],
         "files": [digest_of(path) for stage in recipe.stage for path in files_of(stage)],
         "code": code_digest(["whit.stages._score", *modules, *task_modules(recipe.task)]),
     }  # fmt: skip

@@ -10,6 +10,7 @@ from whit.core.errors import PartError, RecipeError, did_you_mean
 from whit.core.parts import find, names
 from whit.core.settings import Frozen, all_settings, check_settings, override, parse_model, read_toml, to_plain
 from whit.core.types import Split
+from whit.stages._checks import check_stage
 from whit.stages._kinds import FREE, makes_data, named_files, needs_teacher
 
 LIBRARY = Path(__file__).parent / "library"
@@ -128,6 +129,10 @@ class Recipe(Frozen):
             for path in named_files(settings):
                 if not path.is_file():
                     raise RecipeError(f"{where}: there is no file {path}. Give the path of a file that is there.")
+            if ":" not in stage.kind:
+                given = all_settings(find("stage", stage.kind), stage.settings, where)
+                before = recipe.stage[number - 2].kind if number > 1 else None
+                check_stage(stage.kind, given, before=before, teacher=recipe.teacher)
         if makes_data(recipe.stage[-1].kind):
             raise RecipeError(
                 f"stage.{len(recipe.stage)} ({recipe.stage[-1].kind}) makes traces, and no stage after it trains on them. "

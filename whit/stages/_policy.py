@@ -62,8 +62,6 @@ class BatchPolicy:
             documents += fresh
         if source == "buffer" and self.replayer:
             documents += self.replayer.draw(len(chosen), stream(self.run.seed, "kd-replay", step))
-        if self.replayer:
-            numbers["student_probability"] = self.replayer.probability
         return Feed(documents, numbers)
 
     def _source(self, step: int, progress: float) -> Source:

@@ -22,6 +22,7 @@ from whit.data.sparse import DRAWS
 from whit.data.teacher_cache import HEADER, CacheFacts, TeacherCache, read_facts
 from whit.models.load import Policy, load_policy, resolve_model
 from whit.objectives._types import Term
+from whit.stages._model import model_shape
 from whit.stages._setup import Trainee, renderer_of
 from whit.training.teachers import Kept, Live, OtherTokens
 
@@ -100,16 +101,16 @@ def check_same_tokens(student: str, tokenizer: Any, teacher: Policy) -> None:
 
 
 def cache_facts(
-    student: str, renderer: Renderer, teacher: Policy, *, kind: Literal["top", "sampled"], kept: int | None,
-    temperature: float,
-) -> CacheFacts:  # fmt: skip
+    student: Path, renderer: Renderer, teacher: Policy, *, kind: Literal["top", "sampled"], kept: int | None
+) -> CacheFacts:
     """What a cache of this teacher's logits on this student's texts depends on. Raises RecipeError for other tokens."""
-    check_same_tokens(student, renderer.tokenizer, teacher)
+    check_same_tokens(student.name, renderer.tokenizer, teacher)
     template, tokenizer = _of_student(renderer)
+    student_size = model_shape(str(student)).vocab_size
     return CacheFacts(
         teacher=digest_of(teacher.path), teacher_name=teacher.path.name, template=template, tokenizer=tokenizer,
-        vocab_size=min(teacher.decoder.config.shape.vocab_size, len(renderer.tokenizer)),
-        kind=kind, kept=kept or {"top": TOP, "sampled": DRAWS}[kind], temperature=temperature,
+        vocab_size=min(teacher.decoder.config.shape.vocab_size, student_size),
+        kind=kind, kept=kept or {"top": TOP, "sampled": DRAWS}[kind],
     )  # fmt: skip
 
 
@@ -132,7 +133,7 @@ def is_cache(path: Path) -> bool:
     return (path / HEADER).exists()
 
 
-def kept_teacher(cache: TeacherCache, loss: Sequence[Term]) -> Kept | None:
+def kept_teacher(cache: TeacherCache, loss: Sequence[Term]) -> Kept:
     """What spreads the kept tokens out again, where a term wants all of them. Raises RecipeError where that is wrong."""
     name = {"top": "kept_logprobs_TK", "sampled": "kept_shares_TK"}[cache.facts.kind]
     for term in loss:
@@ -151,7 +152,7 @@ def kept_teacher(cache: TeacherCache, loss: Sequence[Term]) -> Kept | None:
                 f"stage kd: objective '{term.name}' is for a cache of kind '{other}', and {cache.path} is of kind "
                 f"'{cache.facts.kind}'."
             )
-    return Kept(cache.facts.vocab_size) if asks(loss, frozenset({"teacher_logits_TV"})) else None
+    return Kept(cache.facts.vocab_size)
 
 
 def plain_documents(asked: Sequence[Asked]) -> list[Document]:

@@ -45,6 +45,11 @@ class Trace:
     def document(self, renderer: Renderer) -> Document:
         """The trace as the student trains on it: all of the completion is supervised. Raises TemplateError if too long."""
         prompt = renderer.prompt(self.messages)
+        if len(prompt) + len(self.ids) > renderer.max_length:
+            raise TemplateError(
+                f"the trace of {self.id} has {len(prompt) + len(self.ids)} tokens with its prompt, and the model's context "
+                f"holds {renderer.max_length}. Make the traces for this model, with a lower max_new_tokens."
+            )
         return Document(ids=[*prompt, *self.ids], spans=((len(prompt), len(prompt) + len(self.ids)),))
 
 
@@ -127,12 +132,13 @@ class Rounds:
     """What a stage has made so far, kept round by round with its ledger, so that a kill loses one round.
 
     Iterating gives the rows of the rounds before a kill; the run's ledger then stands where it stood.
+    problems: that were asked. dearest: operations of one, in the round where they were dearest.
     """
 
     def __init__(self, run: Run):
         # A checkpoint's directory goes when the artifact is sealed.
         self.run, self.path = run, run.directory / "checkpoint-rounds" / "rounds.jsonl"
-        self.count, self.dearest = 0, 0.0
+        self.count, self.problems, self.dearest = 0, 0, 0.0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         whole, rows = 0, list[dict[str, Any]]()
@@ -141,21 +147,25 @@ class Rounds:
             found = json.loads(line)
             rows += found["rows"]
             before, self.run.ledger = self.run.ledger.flops, Ledger.from_plain(found["ledger"])
-            self.dearest = max(self.dearest, self.run.ledger.flops - before)
+            self._count(found["problems"], before)
             whole += len(line) + 1
-            self.count += 1
         with saving(self.path.parent):
             self.path.parent.mkdir(exist_ok=True)
             with self.path.open("ab") as file:
                 file.truncate(whole)
         return iter(rows)
 
-    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the rows of one more round, and the ledger after it."""
-        line = json.dumps({"rows": rows, "ledger": self.run.ledger.to_plain()}, ensure_ascii=True) + "\n"
+    def add(self, rows: Sequence[Mapping[str, Any]], problems: int, before: float) -> None:
+        """Keep the rows of one more round of so many problems, and the ledger after it. before: operations until then."""
+        plain = {"rows": rows, "problems": problems, "ledger": self.run.ledger.to_plain()}
+        line = json.dumps(plain, ensure_ascii=True) + "\n"
         with saving(self.path.parent), self.path.open("a") as file:
             file.write(line)
-        self.count += 1
+        self._count(problems, before)
+
+    def _count(self, problems: int, before: float) -> None:
+        self.count, self.problems = self.count + 1, self.problems + problems
+        self.dearest = max(self.dearest, (self.run.ledger.flops - before) / problems)
 
 
 def _plain(trace: Trace) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """What models write for a stage that makes traces: problem by problem in rounds, within the budget, then chosen from."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any, Literal
 
+from whit.core.errors import BudgetError
 from whit.core.rundir import Run
 from whit.core.seeds import stream
 from whit.core.types import Example
@@ -22,21 +24,31 @@ def in_rounds(
 ) -> list[Row]:
     """The rows of all rounds: every problem once, in random order, as far as the stage's budget goes.
 
-    A round starts if one as dear as the dearest so far fits. A stage that was killed goes on where it was.
+    The first round is one problem, which tells what problems cost; after it a round has as many as the budget pays for, at
+    the price of the dearest so far, and at most `per_round`. A stage that was killed goes on where it was.
+    Raises BudgetError when the first problem takes more than there is.
     """
     rounds = Rounds(run)
     rows = list(rounds)
     order = list(range(len(examples)))
     stream(run.seed, "written-order").shuffle(order)
-    for start in range(rounds.count * per_round, len(order), per_round):
-        if rounds.count and not run.ledger.fits(rounds.dearest):
+    limit = run.ledger.limit_flops
+    while rounds.problems < len(order):
+        size = per_round if rounds.count else 1
+        if rounds.count and limit is not None:
+            size = min(size, int((limit - run.ledger.flops) / rounds.dearest))
+        if size < 1:
             break
         before = run.ledger.flops
-        new = write([examples[i] for i in order[start : start + per_round]], rounds.count)
-        rounds.dearest = max(rounds.dearest, run.ledger.flops - before)
+        new = write([examples[i] for i in order[rounds.problems : rounds.problems + size]], rounds.count)
+        if not rounds.count and limit is not None and run.ledger.flops > limit:
+            raise BudgetError(
+                f"one problem takes {run.ledger.flops - before:.3g} FLOPs to write, and stage {run.facts.stage} has "
+                f"{limit:.3g}. Raise the budget or the stage's share of it, or ask for fewer samples."
+            )
         rows += new
-        run.notify({"step": rounds.count, "progress": (start + per_round) / len(order), "written": len(rows)})
-        rounds.add(new)
+        run.notify({"step": rounds.count, "progress": (rounds.problems + size) / len(order), "written": len(rows)})
+        rounds.add(new, min(size, len(order) - rounds.problems), before)
     return rows
 
 
@@ -62,10 +74,17 @@ def fits(renderer: Renderer, example: Example, ids: Sequence[int]) -> bool:
     return len(renderer.prompt(zero_shot(example))) + len(ids) <= renderer.max_length
 
 
-def as_trace(row: Mapping[str, Any], example: Example, *, length: int | None = None) -> Trace:
-    """A row as a trace, or its first `length` tokens."""
-    ids = tuple(row["ids"])[:length]
-    return Trace(example.id, tuple(zero_shot(example)), row["text"], ids, row["source"], row["correct"])
+def as_trace(row: Mapping[str, Any], example: Example) -> Trace:
+    """A row as a trace."""
+    return Trace(example.id, tuple(zero_shot(example)), row["text"], tuple(row["ids"]), row["source"], row["correct"])
+
+
+def beginning(trace: Trace, renderer: Renderer, length: int) -> Trace:
+    """The first `length` tokens of a trace; of one that is longer nobody knows whether it is right."""
+    if len(trace.ids) <= length:
+        return trace
+    ids = trace.ids[:length]
+    return replace(trace, ids=ids, text=renderer.decode(ids), correct=None)
 
 
 def told(rows: Sequence[Row]) -> dict[str, Any]:

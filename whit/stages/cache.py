@@ -31,7 +31,6 @@ def cache(
     *,
     keep: Literal["top", "sampled"] = "top",
     kept: Annotated[int, Field(gt=0, le=255)] | None = None,
-    temperature: Annotated[float, Field(gt=0)] = 1.0,
     text: Literal["given", "traces"] = "given",
 ) -> Artifact:
     """Ask the teacher once about every token of the training texts, and keep what it says beside the start model.
@@ -39,7 +38,6 @@ def cache(
     keep: "top" keeps its likeliest tokens with their log-probabilities, for topk_kl and, spread out, for every objective
         that compares distributions; "sampled" draws from it, for sampled_kl, which is unbiased (RS-KD, arXiv:2503.16870).
     kept: tokens kept, or drawn; None takes 16 (81 bytes a token) or the paper's 50 draws (about 12 different tokens).
-    temperature: at which "sampled" is drawn; the paper's is 1.
     text: the task's worked solutions, or the "traces" that the stage before made.
     As many texts as the stage's share of the budget pays for are asked about, and stand beside the cache as traces. The
     operations are charged once, whatever the number of epochs after it. A pass that was killed goes on where it was.
@@ -52,7 +50,7 @@ def cache(
         load_traces(start, "cache") if text == "traces" else gold_traces(renderer, load_task(run.task).take("train"))
     )
     teacher = load_teacher(str(run.teacher), run)
-    facts = cache_facts(start.path.name, renderer, teacher, kind=keep, kept=kept, temperature=temperature)
+    facts = cache_facts(start.path, renderer, teacher, kind=keep, kept=kept)
     traces, documents = _within(run, teacher, traces, renderer)
     path = run.directory / CACHE
     cache_teacher(
@@ -85,7 +83,7 @@ def _within(
 
 
 def gold_traces(renderer: Renderer, examples: Sequence[Example]) -> list[Trace]:
-    """The task's worked solutions as traces."""
+    """The task's worked solutions as traces; those longer than the student's context are left out."""
     given = [example for example in examples if example.rationale]
     if not given:
         raise DataError(NO_RATIONALE)

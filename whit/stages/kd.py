@@ -5,6 +5,7 @@ cross-entropy (arXiv:1503.02531); every objective of `whit parts objective` that
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 
-from whit.core.errors import DataError, RecipeError
+from whit.core.errors import DataError, RecipeError, TemplateError
 from whit.core.rundir import Run
 from whit.core.seeds import key64
 from whit.core.types import Artifact, Example, Group
@@ -30,6 +31,7 @@ from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect, figures
+from whit.stages._checks import check_kd
 from whit.stages._model import model_shape
 from whit.stages._policy import BatchPolicy, Written, ignored_terms, validation
 from whit.stages._setup import Trainee, gold_documents, in_epochs, renderer_of, set_up, steps_of, train_and_save
@@ -128,13 +130,16 @@ def kd(
     task = load_task(run.task)
     if text is None:
         text = "given" if task.has_rationales else "teacher"
-    _check(run, loss, terms, text=text, on_policy=on_policy, replay=replay, pairs=pairs, keep=keep, has_cache=is_cached,
-           has_layers=bool(hidden_layers))  # fmt: skip
+    chosen = {"terms": terms, "text": text, "on_policy": on_policy, "replay": replay, "pairs": pairs, "teachers": teachers,
+              "cached": cached, "alignment": alignment, "hidden_layers": hidden_layers, "interpolation": interpolation,
+              "keep": keep}  # fmt: skip
+    check_kd(chosen, before=None, teacher=str(run.teacher))
     hidden = (len(hidden_layers), model_shape(str(run.teacher)).width) if hidden_layers else None
     trainee = set_up(start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute, hidden=hidden)
     policies = (
         [] if is_cached else [load_teacher(name, run) for name in (str(run.teacher), *(t.model for t in teachers))]
     )
+    _check_layers(trainee.policy, policies, hidden_layers)
     cache = open_cache(start, run, trainee.renderer, is_beside=cached) if is_cached else None
     teacher, attach = _asked_how(
         trainee, run, loss, policies, [1.0, *(t.weight for t in teachers)], cache, alignment, hidden_layers
@@ -192,7 +197,8 @@ class _Texts:
         if self.given:
             return [self.given[i] for i in chosen], {}
         groups = self._write(chosen, step, is_student=False)
-        return rewritten(self.trainee.renderer, groups, self.keep), figures(groups)
+        found = rewritten(self.trainee.renderer, groups, self.keep)
+        return found, {**figures(groups), "left_out": float(sum(len(g.rollouts) for g in groups) - len(found))}
 
     def student(self, chosen: list[int], step: int) -> Written:
         """What the student writes now."""
@@ -207,9 +213,11 @@ class _Texts:
             renderer = self.trainee.renderer if is_student else renderer_of(policy, self.run)
             self.engines[is_student] = (Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode), renderer)
         engine, renderer = self.engines[is_student]
+        # Once each: the same problem again would be answered by the same random numbers.
+        problems = list({self.examples[i].id: self.examples[i] for i in chosen}.values())
         return collect(
-            engine, renderer, [self.examples[i] for i in dict.fromkeys(chosen)], zero_shot, accuracy, num_samples=1,
-            sampling=self.sampling, seed=key64(self.run.seed, "kd-completions", step), ledger=self.run.ledger,
+            engine, renderer, problems, zero_shot, accuracy, num_samples=1, sampling=self.sampling,
+            seed=key64(self.run.seed, "kd-completions", step), ledger=self.run.ledger,
         )  # fmt: skip
 
 
@@ -220,7 +228,10 @@ def _given(start: Artifact, trainee: Trainee, task: TaskData, text: Text) -> tup
         return examples, []
     if text == "traces":
         by_id = {example.id: example for example in examples}
-        traces = [trace for trace in load_traces(start, "kd") if trace.id in by_id]
+        every = load_traces(start, "kd")
+        traces = [trace for trace in every if trace.id in by_id]
+        if not traces:
+            raise DataError(f"stage kd: none of the {len(every)} traces in {start.path} is of a problem of this task.")
         return [by_id[t.id] for t in traces], [(t.messages, t.document(trainee.renderer)) for t in traces]
     examples = [example for example in examples if example.rationale]
     if not examples:
@@ -229,42 +240,15 @@ def _given(start: Artifact, trainee: Trainee, task: TaskData, text: Text) -> tup
     return examples, [(zero_shot(example), document) for example, document in zip(examples, documents, strict=True)]
 
 
-def _check(
-    run: Run, loss: Sequence[Term], specs: Sequence[TermSpec], *, text: Text, on_policy: float, replay: Replay | None,
-    pairs: bool, keep: Keep, has_cache: bool, has_layers: bool,
-) -> None:  # fmt: skip
-    """Raises RecipeError for settings that exclude one another, or that nothing would come of."""
-    has_student = bool(on_policy or replay or pairs)
-    if sum((on_policy > 0, replay is not None, pairs)) > 1:
-        raise RecipeError(
-            "stage kd: on_policy, replay and pairs each say when the student writes. Leave all but one out."
-        )
-    if has_student and not asks(loss, SAME_TOKENS | OTHER_TOKENS):
-        raise RecipeError(
-            "stage kd: the student's own text needs a term that asks a live teacher, such as reverse_kl; the terms are "
-            f"{', '.join(term.name for term in loss)}."
-        )
-    if not has_student and any(spec.on == "student" for spec in specs):
-        raise RecipeError(
-            'stage kd: a term with on = "student" acts on the student\'s own text, and the student writes nothing. Set '
-            "on_policy, replay or pairs."
-        )
-    if asks(loss, frozenset({"teacher_hidden_TLE"})) and (has_cache or not has_layers):
-        raise RecipeError(
-            "stage kd: hidden states are compared between layers of the student and of a live teacher. Set hidden_layers = "
-            "[[student's layer, teacher's layer], ...] (from 0; -1 is the last), and a teacher model."
-        )
-    if has_cache and (has_student or text == "teacher"):
-        raise RecipeError(
-            f"stage kd: teacher {run.teacher} is a cache of what was scored before, and fresh text is not in it. Set "
-            'text = "given" or "traces", as it was made, without on_policy, replay and pairs; or give the teacher\'s model.'
-        )
-    if keep == "correct" and (text != "teacher" or on_policy == 1):
-        raise RecipeError(
-            'stage kd: keep = "correct" chooses among what the teacher writes, and here it writes nothing: the losses are '
-            'taken on given text, or on the student\'s own completions. Set text = "teacher" and on_policy below 1, '
-            "or leave keep out."
-        )
+def _check_layers(student: Policy, policies: Sequence[Policy], hidden_layers: Sequence[tuple[int, int]]) -> None:
+    for own, other in hidden_layers:
+        for name, policy, layer in (("student", student, own), ("teacher", policies[0], other)):
+            count = len(policy.decoder.layers())
+            if not -count <= layer < count:
+                raise RecipeError(
+                    f"stage kd: hidden_layers names layer {layer} of the {name}, which has {count}: 0 to {count - 1}, or "
+                    "-1 for the last."
+                )
 
 
 def _asked_how(
@@ -318,13 +302,19 @@ def _on_texts(
 
 
 def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -> list[Asked]:
-    """What a teacher wrote to its end, as the student is asked and answers: the two may have different chat templates."""
-    return [
-        (zero_shot(group.example), renderer.document(zero_shot(group.example), rollout.text))
-        for group in groups
-        for rollout in group.rollouts
-        if rollout.finish == "stop" and (keep == "all" or rollout.verdict.correct)
-    ]
+    """What a teacher wrote to its end, as the student is asked and answers: the two may have different chat templates.
+
+    A text that is longer than the student's context is left out.
+    """
+    found: list[Asked] = []
+    for group in groups:
+        messages = zero_shot(group.example)
+        for rollout in group.rollouts:
+            if rollout.finish != "stop" or (keep == "correct" and not rollout.verdict.correct):
+                continue
+            with suppress(TemplateError):
+                found.append((messages, renderer.document(messages, rollout.text)))
+    return found
 
 
 def _texts(
@@ -332,10 +322,17 @@ def _texts(
 ) -> tuple[list[Document], dict[str, float]]:
     """The teacher's texts for prompts of the training split, and how many of the file's are left out, and why."""
     found, counts = read_texts(path, examples, keep)
-    documents = [renderer.document(zero_shot(text.example), text.completion) for text in found]
-    if needs_top:
-        documents = [_with_top(d, t.row, renderer, path) for d, t in zip(documents, found, strict=True)]
-    return documents, counts
+    documents, too_long = list[Document](), 0
+    for text in found:
+        try:
+            document = renderer.document(zero_shot(text.example), text.completion)
+        except TemplateError:
+            too_long += 1
+            continue
+        documents.append(_with_top(document, text.row, renderer, path) if needs_top else document)
+    if not documents:
+        raise DataError(f"{path}: all of its {too_long} texts are longer than the student's context.")
+    return documents, {**counts, "kept": len(documents), "too_long": too_long}
 
 
 def _with_top(document: Document, row: Mapping[str, Any], renderer: Renderer, path: Path) -> Document:

@@ -22,8 +22,8 @@ from whit.stages._model import renderer_at
 from whit.stages._setup import mean_logprob, renderer_of
 from whit.stages._task import load_task
 from whit.stages._teachers import load_teacher
-from whit.stages._traces import Trace, load_traces, save_traces
-from whit.stages._written import Row, as_trace, fits, in_rounds
+from whit.stages._traces import load_traces, save_traces
+from whit.stages._written import Row, as_trace, beginning, fits, in_rounds
 
 
 def prefixes(
@@ -48,9 +48,7 @@ def prefixes(
         )
     renderer, examples = renderer_at(start.path, run.template), load_task(run.task).take("train")
     if writer == "traces":
-        cut = [
-            Trace(t.id, t.messages, t.text, t.ids[:tokens], t.source, t.correct) for t in load_traces(start, "prefixes")
-        ]
+        cut = [beginning(trace, renderer, tokens) for trace in load_traces(start, "prefixes")]
         return save_traces(start, run, cut, {"written": len(cut)})
     student = load_policy(start.path, dtype=run.dtype, device=run.device)
     policy = load_teacher(str(run.teacher), run) if writer == "teacher" else student

@@ -25,7 +25,7 @@ from whit.stages._task import load_task
 from whit.stages._teachers import check_same_tokens, load_teacher
 from whit.stages._texts import Keep
 from whit.stages._traces import Trace, save_traces
-from whit.stages._written import Row, Take, as_trace, chosen, fits, in_rounds, mean_student_logprob, told
+from whit.stages._written import Row, Take, as_trace, beginning, chosen, fits, in_rounds, mean_student_logprob, told
 from whit.verifiers._judge import judge
 
 
@@ -104,4 +104,4 @@ def _beginnings(
         if row["id"] not in solved and fits(renderer, by_id[row["id"]], row["ids"]):
             first.setdefault(row["id"], row)
     cuts = ((row, min(length, len(row["ids"]) // 2)) for row in first.values())
-    return [as_trace(row, by_id[row["id"]], length=cut) for row, cut in cuts if cut]
+    return [beginning(as_trace(row, by_id[row["id"]]), renderer, cut) for row, cut in cuts if cut]

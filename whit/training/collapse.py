@@ -29,7 +29,12 @@ def collapse(lines: Sequence[Mapping[str, float]], terms: Sequence[str], *, by_r
     """
     if not by_reward:
         losses = [name for name in terms if name not in SURROGATES]
-        risen = [(name, windows) for name in losses if (windows := _windows(lines, name)) and _rises(windows)]
+        risen = [
+            (name, windows)
+            for name in losses
+            for own in _by_text(lines, name)
+            if (windows := _windows(own, name)) and _rises(windows)
+        ]
         return "; ".join(f"{name} rose from {w[0]} to {w[-1]}" for name, w in risen)
     windows = _windows(lines, "reward")
     best = max(windows[:-1], key=lambda window: window.mean, default=None)
@@ -40,6 +45,14 @@ def collapse(lines: Sequence[Mapping[str, float]], terms: Sequence[str], *, by_r
         if also := _windows(lines, name):
             said.append(f"{name} went from {also[0].mean:.2f} to {also[-1].mean:.2f}")
     return "; ".join(said)
+
+
+def _by_text(lines: Sequence[Mapping[str, float]], name: str) -> list[list[Mapping[str, float]]]:
+    """The steps on the data's text and those on the student's own: a loss differs between them. Steps that a term has no
+    part in, whose value is 0, are left out.
+    """
+    taken = [line for line in lines if line.get(name)]
+    return [[line for line in taken if bool(line.get("on_policy")) == is_own] for is_own in (False, True)]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from whit.core.settings import Frozen
 
@@ -21,6 +21,14 @@ class Interpolation(Frozen):
     alpha: float = Field(5e-4, ge=0, le=1)
     beta: float = Field(0.99, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _it_rises(self) -> "Interpolation":
+        if self.start >= self.end:
+            raise ValueError(
+                f"start={self.start} and end={self.end}: the target moves towards the teacher, so end is more"
+            )
+        return self
+
 
 class Interpolator:
     """The schedule with its three numbers of state. `value` is t; a step's loss moves it for the next step.
@@ -36,16 +44,24 @@ class Interpolator:
         self.previous: float | None = None
 
     def observe(self, line: Mapping[str, float]) -> None:
-        """Move t after a training step. line: its record, with the term's loss and the progress before the step."""
+        """Move t after a training step. line: its record, with the term's loss and the progress before the step.
+
+        A step whose texts the term was not taken on, so that its loss is 0, says nothing.
+        """
         settings, loss = self.settings, line[self.term]
+        if not loss:
+            return
         linear = settings.start + (settings.end - settings.start) * line["progress"]
         step = 0.0
         if self.previous is not None:
             improvement = (self.previous - loss) / (self.previous + 1e-15)
             self.momentum = settings.beta * self.momentum + (1 - settings.beta) * improvement
-            step = settings.alpha / (1 + math.exp(-self.momentum)) * (1 - self.value)
+            step = settings.alpha / (1 + math.exp(-max(self.momentum, -50.0))) * (1 - self.value)
         self.previous = loss
         self.value = min(settings.end, max(linear, self.value + step))
+
+    def numbers(self) -> dict[str, float]:
+        return {"interpolation": self.value}
 
     def state(self) -> dict[str, Any]:
         return {"value": self.value, "momentum": self.momentum, "previous": self.previous}

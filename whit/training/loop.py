@@ -47,11 +47,13 @@ class Feed:
 
 
 class Controller(Protocol):
-    """Something beside the weights that a training moves: it sees each update's record, and can be saved and restored."""
+    """Something beside the weights that a training moves: it sees each update's record, is shown beside
+    the loss, and can be saved and restored."""
 
     name: str
 
     def observe(self, line: Mapping[str, float]) -> None: ...
+    def numbers(self) -> dict[str, float]: ...
     def state(self) -> dict[str, Any]: ...
     def restore(self, state: Mapping[str, Any]) -> None: ...
 
@@ -109,6 +111,8 @@ def train(
         if feed is None:
             break
         line: dict[str, float] = {"step": step, "progress": progress, **feed.metrics}
+        for controller in controllers:
+            line |= controller.numbers()
         cost = step_flops(forward, feed.documents, lora_rank) if feed.documents else (0.0, 0.0)
         if step == 0:
             run.ledger.require(sum(cost), "step 1")

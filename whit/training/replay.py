@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from whit.core.settings import Frozen
-from whit.data.batch import Document
+from whit.data.batch import Document, Twin
 
 STEP = 0.1  # by which the probability of the student's text rises, as in the code
 Source = Literal["data", "student", "buffer"]
@@ -67,13 +67,32 @@ class Replayer:
     def observe(self, line: Mapping[str, float]) -> None:
         """A training step says nothing to it: it is moved by `validated` and `push`."""
 
+    def numbers(self) -> dict[str, float]:
+        return {"student_probability": self.probability}
+
     def state(self) -> dict[str, Any]:
-        kept = [{"ids": list(d.ids), "spans": d.spans, "weights": dict(d.weights)} for d in self.buffer]
+        kept = [_plain(document) for document in self.buffer]
         return {"probability": self.probability, "previous": self.previous, "buffer": kept}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.probability, self.previous = state["probability"], state["previous"]
         self.buffer.clear()
-        for kept in state["buffer"]:
-            spans = tuple((start, end) for start, end in kept["spans"])
-            self.buffer.append(Document(ids=kept["ids"], spans=spans, weights=kept["weights"]))
+        self.buffer += [_document(kept) for kept in state["buffer"]]
+
+
+def _plain(document: Document) -> dict[str, Any]:
+    """What is needed of a document, as JSON has it: nothing is recorded of text that a student writes."""
+    assert not document.recorded and not document.facts
+    plain: dict[str, Any] = {"ids": list(document.ids), "spans": document.spans, "weights": dict(document.weights)}
+    if document.twin is not None:
+        plain["twin"] = {"document": _plain(document.twin.document), "groups": document.twin.groups}
+    return plain
+
+
+def _document(plain: Mapping[str, Any]) -> Document:
+    twin = None
+    if "twin" in plain:
+        groups = tuple((own, other) for own, other in plain["twin"]["groups"])
+        twin = Twin(_document(plain["twin"]["document"]), groups)
+    spans = tuple((start, end) for start, end in plain["spans"])
+    return Document(ids=plain["ids"], spans=spans, weights=plain["weights"], twin=twin)

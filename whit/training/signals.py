@@ -20,7 +20,7 @@ from whit.models.causal import CausalLM
 from whit.objectives._types import Term
 from whit.training.layers import Projections, watched_layers
 from whit.training.optim import Optimizer
-from whit.training.teachers import Teacher, groups_in, merged, supervised_states
+from whit.training.teachers import Kept, OtherTokens, Teacher, groups_in, merged, supervised_states
 from whit.training.weights import spread
 
 RECORDED = (
@@ -211,8 +211,8 @@ class _Chunks:
                 total = raw_TV.new_zeros((), dtype=torch.float32)
                 for term in terms:
                     own_T = weights_T[term.name][rows]
-                    # A value a group has the weight of its first token; tokens after it add nothing.
-                    own = own_T[first_G] if is_grouped(term) else own_T
+                    # A value a group has the weight of its first token; the weights count groups.
+                    own = own_T[first_G] if term.is_grouped else own_T
                     value = (own * term.objective(**_named(term, signals))).sum()
                     sums.add(term.name, value.detach())
                     total = total + value
@@ -236,7 +236,10 @@ class _Chunks:
 
     def _rows(self, decoder: CausalLM, *, reads_logits: bool) -> list[slice]:
         """Chunks of rows; one never ends inside a group."""
-        chunks = row_chunks(self.hidden_TD.shape[0], decoder, self.forward.chunk_bytes, reads_logits=reads_logits)
+        wide = self.forward.teacher.vocab_size if isinstance(self.forward.teacher, OtherTokens) else 0
+        chunks = row_chunks(
+            self.hidden_TD.shape[0], decoder, self.forward.chunk_bytes, reads_logits=reads_logits, vocab_size=wide
+        )
         return whole_groups(chunks, self.batch.groups.tolist())
 
     def _take(self, total: Tensor, raw_TV: Tensor, states_TLD: Tensor | None, rows: slice) -> Tensor:
@@ -275,6 +278,8 @@ class _Chunks:
             )
         if self.taught is not None and named & set(TAUGHT):
             signals |= self.taught.signals(rows, named)
+        if isinstance(forward.teacher, Kept):  # of the columns that it was made of; a padded head has more
+            signals["logits_TV"] = logits_TV[:, : forward.teacher.vocab_size]
         if "teacher_logits_TV" in signals:
             teacher_TV = signals["teacher_logits_TV"]
             width = min(teacher_TV.shape[-1], logits_TV.shape[-1])  # heads padded to different widths
@@ -317,11 +322,6 @@ def _capped(decoder: CausalLM, raw_TV: Tensor) -> Tensor:
     return torch.tanh(raw_TV / cap) * cap if cap else raw_TV
 
 
-def is_grouped(term: Term) -> bool:
-    """Whether the objective gives a value a group of aligned tokens instead of one a token."""
-    return any(name.endswith(("_GV", "_GW")) for name in inputs(term.objective))
-
-
 def whole_groups(chunks: list[slice], groups: Sequence[Sequence[int]]) -> list[slice]:
     """The chunks with their ends moved back to where a group begins; a group longer than a chunk makes it longer.
 
@@ -343,12 +343,17 @@ def whole_groups(chunks: list[slice], groups: Sequence[Sequence[int]]) -> list[s
     return cut
 
 
-def row_chunks(num_rows: int, decoder: CausalLM, chunk_bytes: int = 0, *, reads_logits: bool = False) -> list[slice]:
-    """Rows that go through the head together. reads_logits: whether an objective makes copies of the logits."""
+def row_chunks(
+    num_rows: int, decoder: CausalLM, chunk_bytes: int = 0, *, reads_logits: bool = False, vocab_size: int = 0
+) -> list[slice]:
+    """Rows that go through the head together.
+
+    reads_logits: whether an objective makes copies of the logits. vocab_size: a teacher's, where it is larger.
+    """
     weight_VD = decoder.head().weight
     if not chunk_bytes:
         chunk_bytes = CHUNK_BYTES
         if is_compiled(weight_VD) and not reads_logits:
             chunk_bytes = GPU_CHUNK_BYTES if weight_VD.is_cuda else COMPILED_CHUNK_BYTES
-    size = max(1, chunk_bytes // (4 * weight_VD.shape[0]))
+    size = max(1, chunk_bytes // (4 * max(vocab_size, weight_VD.shape[0])))
     return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]

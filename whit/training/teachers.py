@@ -168,6 +168,10 @@ class OtherTokens:
         default=frozenset({"teacher_group_logprobs_GW", "common_ids_C", "teacher_common_ids_C"}), init=False
     )
 
+    @property
+    def vocab_size(self) -> int:
+        return self.model.config.shape.vocab_size
+
     @torch.no_grad()
     def rows(self, batch: Batch) -> "_OtherRows":
         twins = collate(batch.twins, batch.tokens_L.device)
@@ -215,8 +219,13 @@ def merged(logits_TV: Tensor, labels_T: Tensor, first_G: Tensor, size_G: Tensor)
     precise = torch.promote_types(logits_TV.dtype, torch.float32)
     logprobs_TV = logits_TV.to(precise).log_softmax(-1)
     chosen_T = logprobs_TV.gather(-1, labels_T[:, None])[:, 0]
-    upto_T = torch.cat([chosen_T.new_zeros(1), chosen_T.cumsum(0)])
-    following_G = upto_T[first_G + size_G] - upto_T[first_G + 1]
+    more_G = size_G - 1
+    group_R = torch.repeat_interleave(
+        torch.arange(len(size_G), device=size_G.device), more_G
+    )  # of each following token
+    place_R = torch.arange(len(group_R), device=size_G.device) - (more_G.cumsum(0) - more_G)[group_R]
+    following_R = chosen_T[first_G[group_R] + 1 + place_R]
+    following_G = chosen_T.new_zeros(len(size_G)).index_add(0, group_R, following_R)
     return logprobs_TV[first_G] + following_G[:, None]
 
 

@@ -14,12 +14,12 @@ from whit.objectives._types import Term
 
 
 def token_weights(documents: Sequence[Document], term: Term) -> list[float]:
-    """The weight of each supervised token of each document under `term`; one number a document.
+    """The weight of each supervised token of each document under `term`, or of each group of tokens; one number a document.
 
     A document that the term ignores (weight 0) counts in no denominator.
     """
     importance = [document.weights.get(term.name, 1.0) for document in documents]
-    sizes = [document.num_supervised for document in documents]
+    sizes = [len(d.twin.groups) if term.is_grouped and d.twin else d.num_supervised for d in documents]
     counted = [size for size, weight in zip(sizes, importance, strict=True) if weight and size]
     if not counted:
         return [0.0] * len(documents)
