@@ -47,6 +47,7 @@ def study(tmp_path):
          "outcomes": {"finished": 2}, "median": 0.5, "unspent": 0.0, "flops_from_nothing": 1e9}
         for name in RUNS
     ]  # fmt: skip
+    rows.append({**rows[0], "name": "few_shot", "is_trained": False, "difference": interval(-0.2)})
     rows.append({**rows[0], "name": "zero_shot", "is_trained": False, "difference": None, "greedy": float("nan")})
     verdict = {"shortlist": ["sft", "sft-rl"], "recommended": "sft", "sentence": "Undecided.", "by_unit": {
         "flops": "sft", "seconds": "sft-rl"}, "more_seeds": 5, "more_items": None}  # fmt: skip
@@ -188,3 +189,4 @@ def test_a_browser_draws_it_without_an_error_and_hostile_text_stays_text(study, 
                     "What went wrong", "Suspicious gold", "Completions", "Resolved recipes"):  # fmt: skip
         assert f">{heading}</h2>" in drawn
     assert "<img" not in drawn.replace("&lt;img", "")
+    assert "<td>+20.0 [+15.0, +25.0]*</td>" in drawn and "<td>-20.0 [-25.0, -15.0]*</td>" in drawn

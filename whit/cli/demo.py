@@ -65,7 +65,9 @@ def _instrument(study: "Study", directory: Path, runs: Path) -> Iterator[str]:
     equal = "called equal" if twins.low <= 0 <= twins.high else "CALLED DIFFERENT, as one twin in twenty will be"
     yield f"sft and its twin of other seeds: {_points(twins)} points: {equal}"
     blind = difference(study, directory, "rl-random", "zero_shot")
-    gain = "no gain" if blind.low <= 0 else "A GAIN without a reward: what rl gains over this is what its reward taught"
+    gain = "A GAIN without a reward: what rl gains over this is what its reward taught"
+    if blind.low <= 0:
+        gain = "no gain" if blind.high >= 0 else "no gain, and what was there is unlearned"
     yield f"RL with a random reward against none: {_points(blind)} points: {gain}"
     sft = next(spec for spec in study.pipeline if spec.name == "sft").stage[0]
     masked = study.recipe("sft", 0).model_copy(

@@ -156,7 +156,9 @@ def export_best(directory: Path, target: Path) -> Path:
         "chosen by": f"the study's verdict; of its seeds, the best on {board['chosen_on']}{biased}",
         "items": f"{board['num_items']} x {board['num_samples']} samples",
     }
-    if gain and gain["low"] <= 0:
+    if gain and gain["high"] < 0:
+        facts["caution"] = "the gain's interval is below zero: this study shows that the training did harm"
+    elif gain and gain["low"] <= 0:
         facts["caution"] = "the gain's interval holds zero: this study does not show that the training helped"
     return export_model(directory, target, facts)
 
