@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from whit.core.errors import RunError
+from whit.core.errors import RunError, UsageError
 from whit.report.gather import gather, pipeline_of
 from whit.report.html import render, write_report
 
@@ -133,7 +133,10 @@ def test_the_greedy_completion_is_shown(study):
 
 
 def test_a_directory_without_a_study_is_named(tmp_path):
-    with pytest.raises(RunError, match=r"holds no leaderboard\.json: give the directory of a study that has run"):
+    with pytest.raises(UsageError, match=r"holds no leaderboard\.json and no run\.json: give the directory of a study"):
+        write_report(tmp_path)
+    write(tmp_path / "study.toml", "")
+    with pytest.raises(UsageError, match="its study has not ended"):
         write_report(tmp_path)
 
 

@@ -95,7 +95,7 @@ def test_a_report_is_made_of_runs_alone(run):
 
 def test_what_cannot_be_compared_is_named(run, tmp_path):
     first = run("sft", 3)
-    with pytest.raises(UsageError, match=r"holds no run\.json and recipe\.toml: give directories of runs"):
+    with pytest.raises(UsageError, match=r"holds no run\.json and no recipe\.toml: give directories of runs"):
         read_runs([first, tmp_path])
     with pytest.raises(RunError, match="was not scored"):
         read_runs([run("failed", 3, score=None)])

@@ -39,7 +39,9 @@ def parts(
         return
     if kind not in PACKAGES:
         known = [*PACKAGES, "recipe"]
-        raise PartError(f"there is no kind of part called '{kind}'.{did_you_mean(kind, known)} (of {', '.join(known)})")
+        meant = did_you_mean(kind, known)
+        every = f" (of {', '.join(known)})" if meant.startswith(" Did") else ""  # else they are listed there
+        raise PartError(f"there is no kind of part called '{kind}'.{meant}{every}")
     found = {name: find(kind, name) for name in names(kind)}
     if json:
         as_json({name: _facts(part) for name, part in found.items()})

@@ -45,12 +45,12 @@ def study(
 
     device = resolve_device(device)
     if file is not None:
-        given = {"--model": model, "--task": task, "--hours": hours, "--flops": flops, "--money": money, "--price": price,
+        beside = {"--model": model, "--task": task, "--hours": hours, "--flops": flops, "--money": money, "--price": price,
                  "--teacher": teacher, "--columns": columns, "--max-new-tokens": max_new_tokens, "--template": template,
                  "--seeds": None if seeds == NUM_SEEDS else seeds}  # fmt: skip
-        if beside := [option for option, value in given.items() if value is not None]:
+        if twice := [option for option, value in beside.items() if value is not None]:
             raise UsageError(
-                f"{file} says what the study is, and {', '.join(beside)} would say it again. Edit the file."
+                f"{file} says what the study is, and {', '.join(twice)} would say it again. Edit the file."
             )
         chosen = Study.read(file)
         directory = (
@@ -59,7 +59,11 @@ def study(
             else runs / f"study-{file.stem}"
         )
     else:
-        if model is None or task is None or sum(ceiling is not None for ceiling in (hours, money, flops)) != 1:
+        ceilings = {"--hours": hours, "--money": money, "--flops": flops}
+        given = [f"{option} {value:g}" for option, value in ceilings.items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} are {len(given)} ceilings, and a study has one. Leave out the others.")
+        if model is None or task is None or not given:
             raise UsageError(
                 "give --model, --task and one of --hours, --money and --flops; or the path of a study.toml."
             )

@@ -128,7 +128,8 @@ def _model_of(function: Callable[..., Any]) -> type[BaseModel]:
 
 
 def _explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
-    first = error.errors()[0]
+    # A setting of another name explains one that is missing: [[stages]] for [[stage]].
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     path = ".".join(str(key + 1) if isinstance(key, int) else str(key) for key in first["loc"])
     full = ".".join(piece for piece in (where, path) if piece)
     if first["type"] == "extra_forbidden":

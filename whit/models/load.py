@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from whit.core.errors import ModelError, did_you_mean
+from whit.core.errors import ModelError, NoSuchModelError, did_you_mean
 from whit.core.files import made_beside, read_record
 from whit.core.rundir import saving
 from whit.models.causal import CausalLM
@@ -100,7 +100,7 @@ def resolve_model(name: str) -> Path:
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
         return _from_hub(name)
     nicknames = [found.name for home in _homes() for found in home.glob("*") if (found / "config.json").exists()]
-    raise ModelError(f"there is no model '{name}': no directory, and no nickname.{did_you_mean(name, nicknames)}")
+    raise NoSuchModelError(f"there is no model '{name}': no directory, and no nickname.{did_you_mean(name, nicknames)}")
 
 
 def _made_by(directory: Path) -> Path | None:
