@@ -13,6 +13,7 @@ from whit.core.types import Split
 from whit.stages._kinds import FREE, makes_data, named_files
 
 LIBRARY = Path(__file__).parent / "library"
+CEILINGS = ("flops", "hours", "money")
 
 
 class Budget(Frozen):
@@ -112,6 +113,7 @@ class Recipe(Frozen):
         tree = read_toml(_locate(str(source)))
         for assignment in overrides:
             override(tree, assignment)
+        _one_ceiling(tree, overrides)
         return cls.make(tree)
 
     @classmethod
@@ -164,6 +166,14 @@ class Recipe(Frozen):
 def library() -> dict[str, Path]:
     """The recipes that whit ships, by name."""
     return dict(sorted((path.stem, path) for path in LIBRARY.glob("*.toml")))
+
+
+def _one_ceiling(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    """A ceiling among the overrides stands in place of the file's, whatever it is counted in; two of them stay two."""
+    given = [name for name in CEILINGS if any(text.partition("=")[0].strip() == f"budget.{name}" for text in overrides)]
+    for name in CEILINGS if given and isinstance(tree["budget"], dict) else ():
+        if name not in given:
+            tree["budget"].pop(name, None)
 
 
 def _locate(source: str) -> Path:
