@@ -2,7 +2,7 @@
 
 import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,10 @@ def plan(
     runs: Runs = RUNS,
     json: Json = False,
 ) -> None:
-    """FLOPs, time and peak memory of a recipe or a study, from the model's config and the speed of this machine."""
+    """FLOPs, time and peak memory of a recipe or a study, from the model's config and the speed of this machine.
+
+    Exit code 1: the budget is too small for a step of every stage.
+    """
     from whit.core.settings import read_toml
     from whit.recipes.recipe import Recipe
     from whit.study.plan import describe_recipe, describe_study
@@ -29,7 +32,13 @@ def plan(
         facts = describe_recipe(Recipe.read(source, overrides or []))
     if json:
         as_json(facts)
-        return
+    else:
+        _show(facts)
+    if not facts["is_enough"]:
+        raise typer.Exit(1)
+
+
+def _show(facts: dict[str, Any]) -> None:
     for line in facts["stages"]:
         say(f"{line['name']:<28} {line['flops']:9.3g} FLOPs  {duration(line['seconds'])}")
     for line in facts["notes"]:

@@ -13,6 +13,9 @@ def run(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="name=value, such as model=DIR stage.1.optim.lr=2e-5")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Begin although the plan says that the budget is too small.")
+    ] = False,
     runs: Runs = RUNS,
     device: Device = "auto",
     json: Json = False,
@@ -23,15 +26,20 @@ def run(
     from whit.core.types import Interval
     from whit.recipes.execute import execute
     from whit.recipes.machine import freeze_budget
-    from whit.recipes.pipeline import Site
+    from whit.recipes.pipeline import Site, check_runs
     from whit.recipes.recipe import Recipe
+    from whit.study.plan import require_first_steps
 
     chosen = Recipe.read(recipe, overrides or [])
+    check_runs(chosen)
     view = StageView()
     site = Site(runs, device=resolve_device(device), notify=view)
     directory = runs / f"{chosen.name}-{key64(write_toml(chosen.resolved())) % 16**8:08x}"
     frozen = directory / "recipe.toml"  # hours are converted once: running again finds the same artifacts
-    chosen = Recipe.read(frozen) if frozen.exists() else freeze_budget(chosen, site)
+    is_begun = frozen.exists()
+    chosen = Recipe.read(frozen) if is_begun else freeze_budget(chosen, site)
+    if not (is_begun or anyway):
+        require_first_steps(chosen)
     result = execute(chosen, site, directory)
     view.ticker.clear()
     if json:

@@ -16,6 +16,7 @@ from whit.core.rundir import Facts, Notify, Run, Store, code_digest, digest_of, 
 from whit.core.seeds import key64
 from whit.core.settings import all_settings, check_settings, to_plain, write_toml
 from whit.core.types import Artifact
+from whit.models.load import resolve_model
 from whit.recipes.recipe import Recipe, StageSpec
 from whit.stages._kinds import named_files
 from whit.stages._model import model_artifact
@@ -47,7 +48,8 @@ def run_pipeline(recipe: Recipe, site: Site, depth: int | None = None, *, only_f
     only_found: run nothing; the list ends before the first stage that is not finished.
     Raises RecipeError when a stage needs a task or teacher that is not there, BudgetError when nothing ends a stage.
     """
-    _check_runs(recipe)
+    check_runs(recipe)
+    check_ends(recipe)
     artifacts: list[Artifact] = []
     artifact: Artifact | None
     start = start_artifact(recipe)
@@ -221,14 +223,31 @@ def task_modules(task: str | Mapping[str, Any] | None) -> list[str]:
     return modules + [f"whit.verifiers.{name}" for name in names("verifier")]
 
 
-def _check_runs(recipe: Recipe) -> None:
-    """What a library recipe leaves open and a run needs: refused before the first stage, not after it."""
+def check_runs(recipe: Recipe) -> None:
+    """What a library recipe leaves open and a run needs: refused before the first stage, not after it.
+
+    Raises RecipeError for a task or teacher that is not given, NoSuchModelError for a teacher that is not there.
+    """
     if recipe.task is None:
         raise RecipeError(
             "task: this setting is needed and was not given. Add task=NAME (`whit parts task`) or a file."
         )
     if recipe.needs_teacher and not recipe.teacher:
         raise RecipeError("teacher: stage kd needs one. Add teacher=DIR (a model), or a file of a teacher's texts.")
+    if recipe.needs_teacher and recipe.teacher:
+        check_teacher(recipe.teacher)
+
+
+def check_teacher(name: str) -> None:
+    """Raises RecipeError or NoSuchModelError when there is no such file of texts or model. Loads nothing."""
+    if not is_file(name):
+        resolve_model(name)
+    elif not Path(name).is_file():
+        raise RecipeError(f"teacher: there is no file {name}. Give a model, or a file of a teacher's texts.")
+
+
+def check_ends(recipe: Recipe) -> None:
+    """Raises BudgetError when nothing ends a stage."""
     if recipe.budget.flops is not None:
         return
     for number, stage in enumerate(recipe.stage, 1):

@@ -9,7 +9,7 @@ from typing import Any
 from whit.core.errors import BudgetError, DataError
 from whit.core.flops import Shape
 from whit.recipes.machine import Rates, TaskFacts, measure_rates, model_shape, task_facts
-from whit.recipes.pipeline import Site
+from whit.recipes.pipeline import Site, check_teacher
 from whit.recipes.recipe import StopSpec, in_hours
 from whit.recipes.stop import LEAST_ITEMS
 from whit.stats.power import smallest_detectable_difference
@@ -60,6 +60,8 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
     carried = ("model", "task", "teacher", "seeds", "template", "price")
     base = {key: asked.get(key) for key in carried if asked.get(key) is not None}
     draft = Study.make({**base, "flops": 1e12, "pipeline": [{"name": "sft", "stage": [{"kind": "sft"}]}]})
+    if asked.get("teacher"):
+        check_teacher(asked["teacher"])
     facts = task_facts(draft.start())
     if facts.num_test < LEAST_TEST:
         raise DataError(

@@ -11,7 +11,7 @@ from whit.core.files import read_record
 from whit.core.rundir import Notify, silent, write_beside
 from whit.core.types import Interval
 from whit.recipes.export import export_model
-from whit.recipes.pipeline import Site, fingerprint
+from whit.recipes.pipeline import Site, check_runs, fingerprint
 from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
 from whit.recipes.scoring import protocol
@@ -54,6 +54,7 @@ def run_study(
     def do(jobs: list[Job], study: Study, plan: str) -> None:
         jobs = _unfinished(jobs, directory, study)
         for name in {job.name: None for job in jobs if job.kind != "arm"}:
+            check_runs(study.recipe(name, 0))
             require(study.recipe(name, 0), site)  # here, so that no worker starts in vain and no record goes
         write_study(directory / plan, study)
         _do(jobs, directory, root, workers=workers, device=device, watch=watch or (lambda *_: None), plan=plan)
