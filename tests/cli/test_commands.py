@@ -2,13 +2,18 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
+from whit.cli.inspect import _coloured
 from whit.cli.main import app
+from whit.cli.parts import setting_lines
 from whit.core.files import read_rows
-from whit.core.parts import PACKAGES, names
+from whit.core.parts import PACKAGES, find, names, options
+from whit.core.settings import all_settings
 from whit.testing.server import Reply, chat, scored, serve
 
 SMALL = (
@@ -299,6 +304,7 @@ def test_doctor_checks_a_model_and_data_for_other_trainers(whit, tiny_model, sum
 def test_parts_lists_every_kind(kind, whit):
     said, listed = whit("parts", kind), json.loads(whit("parts", kind, "--json").out)
     assert said.code == 0
+    assert max(map(len, said.out.splitlines()), default=0) <= 80
     if kind != "recipe":
         assert list(listed) == names(kind)
     for name in listed:
@@ -308,7 +314,29 @@ def test_parts_lists_every_kind(kind, whit):
 def test_parts_alone_lists_the_kinds(whit):
     kinds = json.loads(whit("parts", "--json").out)
     assert kinds.keys() == {*PACKAGES, "recipe"}
-    assert [line.split()[0] for line in whit("parts").out.splitlines()] == list(kinds)
+    lines = whit("parts").out.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == list(kinds)
+    assert max(map(len, lines)) <= 80
+
+
+def test_parts_shows_every_default_whole_as_a_recipe_writes_it(whit):
+    sft = whit("parts", "stage").out.partition("\nsft(")[2].partition("\nspecialize(")[0]
+    lines = [line.strip() for line in sft.splitlines()]
+    assert 'source = "rationales"  # "rationales", "answers", "own" or "traces"' in lines
+    assert {"optim.warmup = 0.05", "sampling.stop = []", "recompute = false"} <= set(lines)
+    assert "# optim.lr: not set; it takes a number" in lines
+    assert "# lora: not set; it takes a table:" in lines and "#   lora.rank = 16" in lines
+    terms = sft[sft.index("terms = [") : sft.index("max_tokens")]
+    assert tomllib.loads(" ".join(terms.split()))["terms"][0]["objective"] == "cross_entropy"
+
+
+def test_what_is_shown_of_a_setting_is_read_back_by_a_recipe():
+    """Every stage's lines without the comments are TOML, and the recipe of that stage is the default one."""
+    for name in names("stage"):
+        hints, stage = get_type_hints(find("stage", name), include_extras=True), find("stage", name)
+        lines = [line for o, p in options(stage).items() for line in setting_lines(o, hints[o], p.default)]
+        settings = tomllib.loads("\n".join(lines))
+        assert all_settings(stage, settings, name) == all_settings(stage, {}, name), name
 
 
 def test_inspect_shows_which_tokens_are_supervised(whit, tiny_model, sums):
@@ -319,6 +347,13 @@ def test_inspect_shows_which_tokens_are_supervised(whit, tiny_model, sums):
     assert "<|user|>0 + 1?" in said.out.partition("[[")[0]
     bare = whit("inspect", "sft", f"model={tiny_model}", f"task={sums}", "stage.1.source=answers", "--count", 1)
     assert "[[\\boxed{1}<|end|>]]" in bare.out
+
+
+def test_a_long_line_of_a_sample_goes_on_below_behind_a_mark():
+    shown = _coloured(["word "] * 40 + ["\n", "answer"], [False] * 40 + [True, True])
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80 and [line.startswith("... ") for line in lines] == [False, True, True, False]
+    assert shown.replace("\n... ", "") == "word " * 40 + "[[\nanswer]]"
 
 
 @pytest.mark.parametrize(

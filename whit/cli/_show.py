@@ -1,12 +1,12 @@
 """How commands talk: results on stdout, progress on stderr, times and sizes in words."""
 
 import json
+import shutil
 import sys
-import textwrap
 import time
-from typing import Any
+from typing import Any, TextIO
 
-HOURS = 3600.0
+from whit.core.words import WIDTH, count, duration, wrapped
 
 
 def say(text: str = "") -> None:
@@ -15,13 +15,8 @@ def say(text: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """A line of progress, beside the result."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def paragraph(text: str) -> None:
-    """A note of any length, broken at 80 columns."""
-    note(textwrap.fill(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+    """Progress, beside the result, in lines of at most 80 columns."""
+    print(wrapped(text), file=sys.stderr, flush=True)
 
 
 def as_json(value: Any) -> None:
@@ -29,26 +24,9 @@ def as_json(value: Any) -> None:
     print(json.dumps(value, indent=1, default=str), flush=True)
 
 
-def duration(seconds: float) -> str:
-    """'45 s', '12 min', '3.5 h'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 1.5 * HOURS:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / HOURS:.1f} h"
-
-
-def size(num_bytes: float) -> str:
-    """'2.4 GB'."""
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.0f} MB"
-
-
-def count(number: float) -> str:
-    """'1.3 M', '47 k'."""
-    for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= scale:
-            return f"{number / scale:.1f} {unit}"
-    return f"{number:.0f}"
+def columns(stream: TextIO) -> int:
+    """The width of a terminal; 80 for what is piped."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns if stream.isatty() else WIDTH
 
 
 def tell_check(line: dict[str, Any]) -> None:
@@ -56,7 +34,7 @@ def tell_check(line: dict[str, Any]) -> None:
     text = f"{line['status']}: {line['check']}: {line['message']}. {line['remedy']}"
     if text not in _told:
         _told.add(text)
-        paragraph(text)
+        note(text)
 
 
 _told: set[str] = set()

@@ -1,12 +1,12 @@
 """`whit demo`: the whole job on embedded models and problems, in a few minutes on two cores."""
 
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whit.cli._options import RUNS, Json, Runs
-from whit.cli._show import count, note, say
+from whit.cli._show import note, say
+from whit.core.words import count, wrapped
 
 if TYPE_CHECKING:
     from whit.core.types import Interval
@@ -38,7 +38,7 @@ def demo(runs: Runs = RUNS, json: Json = False) -> None:
     say()
     say("Is the instrument right?")
     for line in _instrument(study, directory, runs):
-        say(textwrap.fill(line, 80, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
+        say(wrapped(line, first="  ", rest="    "))
     say()
     say("This ranking is a rehearsal on a micro model: it shows the instrument and")
     say("predicts nothing about another model. For your own model and file (columns")

@@ -22,6 +22,7 @@ from whit.cli.runs import runs
 from whit.cli.study import study
 from whit.cli.write import write
 from whit.core.errors import WhitError
+from whit.core.words import wrapped
 
 STOPPED = 130  # the shell's code for Ctrl-C
 
@@ -56,10 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments, standalone_mode=True)
     except WhitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(wrapped(f"error: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except PermissionError as error:  # a directory that may not be read; what is written has its own words
-        print(f"error: {error.filename}: {error.strerror}. Give yourself the right to use it.", file=sys.stderr)
+        told = f"error: {error.filename}: {error.strerror}. Give yourself the right to use it."
+        print(wrapped(told), file=sys.stderr)
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as end:  # typer turns Ctrl-C into an exit of its own
         if isinstance(end, SystemExit) and end.code != STOPPED:

@@ -1,13 +1,13 @@
 """`whit plan RECIPE|STUDY`: what would run and what it costs; no weight is loaded."""
 
-import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from whit.cli._options import RUNS, Json, Runs
-from whit.cli._show import as_json, duration, say, size
+from whit.cli._show import as_json, say
+from whit.core.words import duration, size, wrapped
 
 
 def plan(
@@ -42,7 +42,8 @@ def _show(facts: dict[str, Any]) -> None:
     for line in facts["stages"]:
         say(f"{line['name']:<28} {line['flops']:9.3g} FLOPs  {duration(line['seconds'])}")
     for line in facts["notes"]:
-        say(textwrap.fill(line, 80, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
+        say(wrapped(line, first="  ", rest="    "))
     memory = size(facts["memory_bytes"])
     scoring = f", {duration(facts['scoring_seconds'])} of it scoring" if facts["scoring_seconds"] else ""
-    say(f"in all {facts['flops']:.3g} FLOPs, about {duration(facts['seconds'])} here{scoring}; peak memory {memory}")
+    took = f"about {duration(facts['seconds'])} here{scoring}"
+    say(wrapped(f"in all {facts['flops']:.3g} FLOPs, {took}; peak memory {memory}"))

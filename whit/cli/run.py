@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import StageView, as_json, duration, note, say
+from whit.cli._show import StageView, as_json, note, say
+from whit.core.words import duration
 
 
 def run(

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from whit.cli._options import RUNS, Json, Runs
-from whit.cli._show import as_json, duration, say
+from whit.cli._show import as_json, say
+from whit.core.words import duration
 
 
 def runs(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import Ticker, as_json, count, duration, note, paragraph, say, size, tell_check
+from whit.cli._show import Ticker, as_json, note, say, tell_check
+from whit.core.words import count, duration, size
 
 if TYPE_CHECKING:
     from whit.study.jobs import Job
@@ -62,7 +63,9 @@ def study(
         ceilings = {"--hours": hours, "--money": money, "--flops": flops}
         given = [f"{option} {value:g}" for option, value in ceilings.items() if value is not None]
         if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} are {len(given)} ceilings, and a study has one. Leave out the others.")
+            raise UsageError(
+                f"{' and '.join(given)} are {len(given)} ceilings, and a study has one. Leave out the others."
+            )
         if model is None or task is None or not given:
             raise UsageError(
                 "give --model, --task and one of --hours, --money and --flops; or the path of a study.toml."
@@ -189,10 +192,10 @@ def _planned(asked: dict[str, Any], directory: Path, workers: int, device: str, 
 
     write_study(directory / "study.toml", planned.study)
     for line in planned.notes:
-        paragraph(line)
+        note(line)
     names = ", ".join(spec.name for spec in planned.study.pipeline)
-    paragraph(f"pipelines: {names}; {planned.study.seeds} seeds; and {', '.join(planned.study.arms)}")
-    paragraph(
+    note(f"pipelines: {names}; {planned.study.seeds} seeds; and {', '.join(planned.study.arms)}")
+    note(
         f"each pipeline may spend {planned.study.flops:.3g} FLOPs; in all {planned.cost.flops:.3g} FLOPs, about "
         f"{duration(planned.cost.seconds)} on {planned.workers} workers, {size(planned.cost.memory_bytes)} of memory"
         + _price(planned.study.price, planned.cost.seconds)

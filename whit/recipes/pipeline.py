@@ -16,10 +16,9 @@ from whit.core.rundir import Facts, Notify, Run, Store, code_digest, digest_of, 
 from whit.core.seeds import key64
 from whit.core.settings import all_settings, check_settings, to_plain, write_toml
 from whit.core.types import Artifact
-from whit.models.load import resolve_model
 from whit.recipes.recipe import Recipe, StageSpec
 from whit.stages._kinds import named_files
-from whit.stages._model import model_artifact
+from whit.stages._model import model_artifact, model_shape
 from whit.stages._probe import bfloat16_pays
 from whit.stages._task import is_file, normalise, task_digest
 
@@ -239,9 +238,9 @@ def check_runs(recipe: Recipe) -> None:
 
 
 def check_teacher(name: str) -> None:
-    """Raises RecipeError or NoSuchModelError when there is no such file of texts or model. Loads nothing."""
+    """Raises RecipeError or NoSuchModelError when there is no such file of texts or model. Loads no weights."""
     if not is_file(name):
-        resolve_model(name)
+        model_shape(name)
     elif not Path(name).is_file():
         raise RecipeError(f"teacher: there is no file {name}. Give a model, or a file of a teacher's texts.")
 

@@ -95,9 +95,10 @@ def _sentence(num_pipelines: int, has_seeds: bool) -> str:
 def _record(directory: Path) -> Json:
     file = directory / "run.json"
     if missing := [name for name in ("run.json", "recipe.toml") if not (directory / name).exists()]:
-        ended = " Its run has not ended: run the same command again." if missing == ["run.json"] else ""
+        if missing == ["run.json"]:
+            raise UsageError(f"{directory} holds no run.json: its run has not ended. Run the same command again.")
         raise UsageError(
-            f"{directory} holds no {' and no '.join(missing)}: give directories of runs, or the directory of a study.{ended}"
+            f"{directory} holds no {' and no '.join(missing)}: give directories of runs, or the directory of a study."
         )
     record = read_record(file)
     needed = ("name", "seed", "outcome", "error", "stages", "score", "score_path", "protocol")

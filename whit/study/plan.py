@@ -40,7 +40,8 @@ def describe_recipe(recipe: Recipe) -> dict[str, Any]:
     if shape and recipe.task:
         scoring = scoring_seconds(recipe, shape, recipe.evaluate.items or ITEMS, rates)
     return {
-        "stages": stages, "notes": [*notes, *([lack] if lack else [])], "is_enough": not lack, "flops": flops, "seconds": sum(seconds) + scoring, "scoring_seconds": scoring,
+        "stages": stages, "notes": [*notes, *filter(None, [lack])], "is_enough": not lack,
+        "flops": flops, "seconds": sum(seconds) + scoring, "scoring_seconds": scoring,
         "memory_bytes": run_memory(shape) if shape else 0.0,
     }  # fmt: skip
 
@@ -76,7 +77,8 @@ def describe_study(study: Study) -> dict[str, Any]:
     is_enough = study.flops >= needs
     lack = [] if is_enough else [_too_small(study.flops, needs, f"'{name}'", rates)]
     return {
-        "stages": stages, "notes": [*notes, *lack, *seen, *study.notes], "is_enough": is_enough, "flops": cost.flops, "seconds": cost.seconds,
+        "stages": stages, "notes": [*notes, *lack, *seen, *study.notes], "is_enough": is_enough,
+        "flops": cost.flops, "seconds": cost.seconds,
         "scoring_seconds": cost.evaluate_seconds / workers, "memory_bytes": cost.memory_bytes,
     }  # fmt: skip
 

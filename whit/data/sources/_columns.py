@@ -87,7 +87,9 @@ def _resolve(present: list[str], columns: Columns, where: str) -> tuple[dict[str
         if field not in ALIASES:
             raise UsageError(f"columns: there is no field '{field}'.{did_you_mean(field, ALIASES)}")
         if column not in present:
-            raise NoSuchColumnError(f"{where}: there is no column '{column}' for {field}.{_did_you_mean(column, present)}")
+            raise NoSuchColumnError(
+                f"{where}: there is no column '{column}' for {field}.{_did_you_mean(column, present)}"
+            )
     by_name = {name.strip().casefold(): name for name in present}
     free = {key: name for key, name in by_name.items() if name not in chosen.values()}
     for field, aliases in ALIASES.items():
