@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments: those of the process when None.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # That a text is longer than a model's context is told by whit, with what to do.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         app(arguments, standalone_mode=True)
     except WhitError as error:
