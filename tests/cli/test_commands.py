@@ -11,6 +11,7 @@ import pytest
 from whit.cli.inspect import _coloured
 from whit.cli.main import app
 from whit.cli.parts import setting_lines
+from whit.cli.run import shortfalls
 from whit.core.files import read_rows
 from whit.core.parts import PACKAGES, find, names, options
 from whit.core.settings import all_settings
@@ -60,6 +61,15 @@ def test_run_as_json_is_the_record_and_nothing_else(run):
     record = json.loads((Path(result.pop("directory")) / "run.json").read_text())
     assert result == record
     assert record["score"]["num_items"] == 6
+
+
+def test_a_run_that_could_hardly_learn_is_remarked(run):
+    warned = " ".join(run("stage.1.epochs=0.2", "budget.flops=5e8").err.split())
+    assert "warning: stage 1 (sft) made only 2 updates, and 20 are the least to learn from." in warned
+    assert "% of the budget is unspent" in warned
+    used = [{"kind": "sft", "flops": 9e8, "outcome": {"updates": 30}}, {"kind": "mix", "flops": 0.0, "outcome": {}}]
+    assert list(shortfalls(used, 1e9)) == []
+    assert ["22 %" in line for line in shortfalls(used, 9e8 / 0.78)] == [True]
 
 
 def test_run_again_finds_what_it_made(run, tmp_path):

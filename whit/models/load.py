@@ -246,10 +246,14 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     is_reachable = answers(name, "model")
-    wanted = {"allow_patterns": list(HUB_FILES), "local_files_only": not is_reachable}
-    try:  # folders inside a repository hold other formats of the same weights
+    wanted, others = list(HUB_FILES), ["*/*"]  # folders inside a repository hold other formats of the same weights
+    try:
         with quietly():
-            return Path(snapshot_download(name, ignore_patterns=["*/*"], **wanted))
+            return Path(
+                snapshot_download(
+                    name, allow_patterns=wanted, ignore_patterns=others, local_files_only=not is_reachable
+                )
+            )
     except RepositoryNotFoundError as error:
         raise NoSuchModelError(
             f"'{name}' is neither a directory nor a nickname here, and the Hugging Face hub shows no model of this name. "

@@ -8,6 +8,7 @@ from typing import Any
 
 from whit.core.errors import BudgetError, DataError
 from whit.core.flops import Shape
+from whit.core.words import plural
 from whit.recipes.machine import Rates, TaskFacts, measure_rates, model_shape, task_facts
 from whit.recipes.pipeline import Site, check_teacher
 from whit.recipes.recipe import StopSpec, in_hours
@@ -151,8 +152,8 @@ def _with_trials(study: Study, shape: Shape, rates: Rates) -> tuple[Study, str]:
     )
     if study.stop is None or least < MIN_STEPS:
         return study, (
-            f"no learning rates are tried: an eighth of this budget is {least:.0f} steps of the shortest stage, and "
-            f"{MIN_STEPS} are needed to judge one; the defaults are taken"
+            f"no learning rates are tried: an eighth of this budget is {plural(int(least), 'step')} of the shortest stage, "
+            f"and {MIN_STEPS} are needed to judge one; the defaults are taken"
         )
     factors = ", ".join(f"{factor:g}" for factor in FACTORS)
     return study.model_copy(update={"trials": FACTORS}), (

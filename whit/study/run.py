@@ -70,19 +70,23 @@ def run_study(
     return Outcome(board, directory, exported)
 
 
-def expected_runs(study: Study, directory: Path) -> tuple[int, int]:
-    """How many jobs a study shows in all its rounds, about, and how many of them are recorded."""
+def expected_runs(study: Study, directory: Path) -> tuple[int, int, float]:
+    """How many jobs a study shows in all its rounds, about, and how many of them are recorded; and the trainings that are
+    left, in whole runs: a trial is a share of one."""
     jobs = [*trial_jobs(study), *qualifying_jobs(study)]
     last = [job for job in plan_jobs(study) if job.kind != "prefix"]
     controls = len(study.pipeline) - len(study.candidates)
     going_on = len(study.pipeline) if not qualifying_jobs(study) else (study.finalists or 0) + controls
     total = len(jobs) + len(study.arms) + going_on * study.seeds
-    finished = sum(is_recorded(job, directory, study) for job in jobs)
+    left = [job for job in jobs if not is_recorded(job, directory, study)]
     final = directory / "final.toml"
     tuned = Study.read(final) if final.exists() else study
     known = {spec.name for spec in tuned.pipeline}
-    finished += sum(is_recorded(job, directory, tuned) for job in last if job.kind == "arm" or job.name in known)
-    return total, finished
+    tested = [job for job in last if job.kind == "arm" or job.name in known]
+    tested = [job for job in tested if is_recorded(job, directory, tuned)]
+    runs = going_on * study.seeds - sum(job.kind == "run" for job in tested)
+    ahead = runs + sum(study.trial_share if job.kind == "trial" else 1.0 for job in left)
+    return total, len(jobs) - len(left) + len(tested), ahead
 
 
 def _unfinished(jobs: list[Job], directory: Path, study: Study) -> list[Job]:
