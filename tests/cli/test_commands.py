@@ -139,7 +139,8 @@ def test_evaluate_scores_a_model(whit, tiny_model, sums):
     records = [json.loads(line) for line in Path(result["path"], "completions.jsonl").read_text().splitlines()]
     assert len(records) == 12 * (2 + 1)
     plain = whit(*asked, "--device", "cpu").out.splitlines()
-    assert {line.split()[0] for line in plain[:-1]} == summary.keys()
+    assert len(plain[:-1]) == len(summary) and not any("_" in line[:24] for line in plain[:-1])
+    assert plain[1].startswith("accuracy, lenient") and plain[2].startswith("accuracy, strict")
     assert plain[-1] == result["path"]
 
 
@@ -263,7 +264,7 @@ def test_a_run_stands_for_its_model_from_any_directory(run, whit, sums, tmp_path
 
 
 def test_runs_lists_artifacts_and_says_why_two_differ(run, whit):
-    assert last(whit("runs").out) == "0 studies, 0 runs and 0 artifacts in runs"
+    assert last(whit("runs").out) == "0 studies and 0 single runs in runs"
     run()
     run("seed=1", "stage.1.optim.lr=3e-3")
     listed = json.loads(whit("runs", "--json").out)
@@ -271,16 +272,20 @@ def test_runs_lists_artifacts_and_says_why_two_differ(run, whit):
     rows = listed["artifacts"]
     assert [row["facts"]["stage"] for row in rows.values()] == ["sft", "evaluate", "elsewhere"] * 2
     lines = whit("runs").out.strip().splitlines()
-    assert lines[-1] == "0 studies, 2 runs and 6 artifacts in runs"
-    assert max(map(len, lines)) <= 80
-    assert lines[1].startswith("    tiny on ")
+    assert lines[-1] == "0 studies and 2 single runs in runs; 6 artifacts (--all lists them)"
+    assert len(lines) == 5 and lines[1] == "    sft: tiny on sums.jsonl"
+    everything = whit("runs", "--all").out.strip().splitlines()
+    assert len(everything) == 5 + 6 and everything[:4] == lines[:4]
+    assert max(map(len, everything)) <= 80
     first, second = (key for key, row in rows.items() if row["facts"]["stage"] == "sft")
     why = whit("runs", "why", first[:8], second[:8])
     assert why.code == 0
     assert why.out.splitlines() == [
         f"sft-{first} -> sft-{second}", "seed: 0 -> 1", "settings.optim.lr: (not set) -> 0.003",
     ]  # fmt: skip
-    assert whit("runs", "why", first).out == why.out  # the newest of the same stage stands for the second
+    alone = whit("runs", "why", first).out.splitlines()
+    assert alone[0] == f"sft-{first} -> sft-{second}, of 1 other artifact of the stage 'sft' the newest"
+    assert alone[1:] == why.out.splitlines()[1:]
     assert whit("runs", "why", f"sft-{first}", f"runs/artifacts/sft-{second}").out == why.out
     assert last(whit("runs", "why", first, first).out) == "nothing differs"
 
@@ -304,6 +309,8 @@ def test_doctor_checks_a_model_and_data_for_other_trainers(whit, tiny_model, sum
     assert {row["check"] for row in found} >= {"stop_tokens", "truncation", "signal", "logprobs", "round_trip"}
     short = whit("doctor", tiny_model, sums, "--max-new-tokens", 8, "--device", "cpu")
     assert short.code == 1 and "failed   truncation" in short.out
+    headings = [line for line in short.out.splitlines() if line.startswith("As ")]
+    assert headings == ["As the pipeline 'sft' begins:", "As the pipeline 'rl' begins:"]
     assert whit("doctor", tiny_model).code == 2
     named = whit("doctor", "micro-base", sums, "--device", "cpu")  # which is the name of a recipe too
     assert "not an override" not in named.err

@@ -19,7 +19,7 @@ def say(text: str = "") -> None:
 
 def note(text: str) -> None:
     """Progress, beside the result, in lines of at most 80 columns."""
-    print(wrapped(text), file=sys.stderr, flush=True)
+    print("\n".join(map(wrapped, text.splitlines())), file=sys.stderr, flush=True)
 
 
 def as_json(value: Any) -> None:

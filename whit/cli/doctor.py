@@ -86,19 +86,25 @@ def _check(recipes: "list[Recipe]", runs: Path, device: str, json: bool) -> list
     from whit.recipes.preflight import Checked, preflight
 
     found: list[dict[str, Any]] = []
+    heading = ""
 
     def notify(checked: Checked) -> None:
+        nonlocal heading
         row = checked.model_dump(exclude={"is_found"})
         if any({**row, "seconds": 0} == {**other, "seconds": 0} for other in found):
             return  # pipelines that begin alike are checked once
         found.append(row)
         if not json:
+            if heading:
+                say(heading)
+                heading = ""
             text = f"{checked.status:<8} {checked.check:<17} {checked.message}"
             say(wrapped(text, rest=" " * 27))
             if checked.remedy:
                 say(wrapped(f"-> {checked.remedy}", first=" " * 27, rest=" " * 30))
 
     for recipe in recipes:
+        heading = f"As the pipeline '{recipe.name}' begins:" if len(recipes) > 1 else ""
         preflight(recipe, Site(runs, device=device), notify)
     if json:
         as_json(found)

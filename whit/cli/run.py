@@ -30,7 +30,8 @@ def run(
     from whit.core.types import Interval
     from whit.recipes.execute import execute
     from whit.recipes.machine import freeze_budget
-    from whit.recipes.pipeline import Site, check_runs
+    from whit.recipes.needs import check_runs
+    from whit.recipes.pipeline import Site
     from whit.recipes.recipe import Recipe
     from whit.study.plan import require_first_steps
 

@@ -9,7 +9,7 @@ import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
 from whit.cli._show import Ticker, as_json, note, say, tell_check, time_left
-from whit.core.words import count, duration, size
+from whit.core.words import count, duration
 
 if TYPE_CHECKING:
     from whit.study.jobs import Job
@@ -226,22 +226,10 @@ def _planned(asked: dict[str, Any], directory: Path, workers: int, device: str, 
     from whit.study.grid import write_study
 
     write_study(directory / "study.toml", planned.study)
-    for line in planned.notes:
-        note(line)
-    names = ", ".join(spec.name for spec in planned.study.pipeline)
-    note(f"pipelines: {names}; {planned.study.seeds} seeds; and {', '.join(planned.study.arms)}")
-    note(
-        f"each pipeline may spend {planned.study.flops:.3g} FLOPs; in all {planned.cost.flops:.3g} FLOPs, about "
-        f"{duration(planned.cost.seconds)} on {planned.workers} workers, {size(planned.cost.memory_bytes)} of memory"
-        + _price(planned.study.price, planned.cost.seconds)
-    )
+    note(str(planned))
     if not plan_only:  # else the path is the result
         note(f"plan: {directory / 'study.toml'}")
     return planned.study
-
-
-def _price(price: float | None, seconds: float) -> str:
-    return "" if price is None else f", {price * seconds / 3600:.2f} at {price:g} an hour"
 
 
 def _name(asked: dict[str, Any]) -> str:

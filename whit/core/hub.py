@@ -4,6 +4,7 @@ Asked for what they cannot reach, its libraries try again for half a minute and 
 the ways that are left, so what it calls should fail at once and in silence.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,14 +31,14 @@ def answers(name: str, kind: Literal["dataset", "model"]) -> bool:
 @contextmanager
 def quietly() -> Iterator[None]:
     """Within, the hub's library logs errors alone."""
-    from huggingface_hub.utils import logging
+    from huggingface_hub.utils import logging as hub_logging
 
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    before = hub_logging.get_verbosity()
+    hub_logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        hub_logging.set_verbosity(before)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.core.settings import write_toml
 from whit.core.types import Artifact
-from whit.recipes.pipeline import NOTHING_LOST, Site, check_ends, check_runs, fingerprint, lost, made, run_pipeline
+from whit.recipes.needs import check_ends, check_runs
+from whit.recipes.pipeline import NOTHING_LOST, Site, fingerprint, lost, made, run_pipeline
 from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
 from whit.recipes.scoring import protocol, score, score_elsewhere

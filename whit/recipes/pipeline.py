@@ -9,16 +9,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import BudgetError, RecipeError
+from whit.core.errors import RecipeError
 from whit.core.ledger import Ledger
 from whit.core.parts import find, names
 from whit.core.rundir import Facts, Notify, Run, Store, code_digest, digest_of, read_metrics, silent
 from whit.core.seeds import key64
 from whit.core.settings import all_settings, check_settings, to_plain, write_toml
 from whit.core.types import Artifact
+from whit.recipes.needs import check_ends, check_runs
 from whit.recipes.recipe import Recipe, StageSpec
 from whit.stages._kinds import named_files
-from whit.stages._model import model_artifact, model_shape
+from whit.stages._model import model_artifact
 from whit.stages._probe import bfloat16_pays
 from whit.stages._task import is_file, normalise, task_digest
 
@@ -220,40 +221,3 @@ def task_modules(task: str | Mapping[str, Any] | None) -> list[str]:
     modules = [] if is_file(task) else part_modules(task, "tasks")
     modules += part_modules(normalise(task).get("verifier"), "verifiers")
     return modules + [f"whit.verifiers.{name}" for name in names("verifier")]
-
-
-def check_runs(recipe: Recipe) -> None:
-    """What a library recipe leaves open and a run needs: refused before the first stage, not after it.
-
-    Raises RecipeError for a task or teacher that is not given, NoSuchModelError for a teacher that is not there.
-    """
-    if recipe.task is None:
-        raise RecipeError(
-            "task: this setting is needed and was not given. Add task=NAME (`whit parts task`) or a file."
-        )
-    if recipe.needs_teacher and not recipe.teacher:
-        raise RecipeError("teacher: stage kd needs one. Add teacher=DIR (a model), or a file of a teacher's texts.")
-    if recipe.needs_teacher and recipe.teacher:
-        check_teacher(recipe.teacher)
-
-
-def check_teacher(name: str) -> None:
-    """Raises RecipeError or NoSuchModelError when there is no such file of texts or model. Loads no weights."""
-    if not is_file(name):
-        model_shape(name)
-    elif not Path(name).is_file():
-        raise RecipeError(f"teacher: there is no file {name}. Give a model, or a file of a teacher's texts.")
-
-
-def check_ends(recipe: Recipe) -> None:
-    """Raises BudgetError when nothing ends a stage."""
-    if recipe.budget.flops is not None:
-        return
-    for number, stage in enumerate(recipe.stage, 1):
-        settings = stage.settings
-        ends = settings.get("epochs") is not None and settings.get("source") != "own"
-        if stage.kind in ("sft", "step_by_step", "kd", "rl") and not ends:
-            raise BudgetError(
-                f"stage.{number} ({stage.kind}): there is no budget, and nothing else ends this stage. "
-                "Add budget.hours=1 or budget.flops=1e15."
-            )

@@ -83,7 +83,8 @@ class Recipe(Frozen):
     max_new_tokens: where completions are cut off, in training as in evaluation.
     lr_factor: what the peak learning rate of every stage is multiplied with; trials choose it.
     stop: take the weights of the time that does best on dev; None takes the last ones.
-    compile: have PyTorch compile the layers for training, where a trial on the model shows that it is right and pays.
+    compile: have PyTorch compile the layers for training, where a trial on the model shows that it is right and pays. What
+        was trained without it is trained again: what the trial will show is not known when a finished stage is looked for.
     study: whether a study that is planned from a model and a task takes this recipe of the library by itself.
     ignore_checks: pre-flight checks whose failure does not stop the run.
     template: None takes the model's chat template; "plain" is Question: ... Answer: ... for base models without one.

@@ -8,9 +8,10 @@ from typing import Any
 
 from whit.core.errors import BudgetError, DataError
 from whit.core.flops import Shape
-from whit.core.words import plural
+from whit.core.words import HOURS, plural, wrapped
 from whit.recipes.machine import Rates, TaskFacts, measure_rates, model_shape, task_facts
-from whit.recipes.pipeline import Site, check_teacher
+from whit.recipes.needs import check_teacher
+from whit.recipes.pipeline import Site
 from whit.recipes.recipe import StopSpec, in_hours
 from whit.recipes.stop import LEAST_ITEMS
 from whit.stats.power import smallest_detectable_difference
@@ -47,6 +48,19 @@ class Planned:
     rates: Rates
     workers: int
     notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """What was found, what will run, and what it costs, in lines of at most 80 columns."""
+        names = ", ".join(spec.name for spec in self.study.pipeline)
+        runs = f"pipelines: {names}; {plural(self.study.seeds, 'seed')}; and {', '.join(self.study.arms)}"
+        price = self.study.price and f", {self.price:.2f} at {self.study.price:g} an hour"
+        each = f"each pipeline may spend {self.study.flops:.3g} FLOPs; {self.cost} on {plural(self.workers, 'worker')}"
+        return "\n".join(wrapped(line) for line in (*self.notes, runs, each + (price or "")))
+
+    @property
+    def price(self) -> float:
+        """What the study is expected to cost, at the study's price an hour; 0 without one."""
+        return (self.study.price or 0.0) * self.cost.seconds / HOURS
 
 
 def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu") -> Planned:

@@ -11,7 +11,8 @@ from whit.core.files import read_record
 from whit.core.rundir import Notify, silent, write_beside
 from whit.core.types import Interval
 from whit.recipes.export import export_model
-from whit.recipes.pipeline import Site, check_runs, fingerprint
+from whit.recipes.needs import check_runs
+from whit.recipes.pipeline import Site, fingerprint
 from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
 from whit.recipes.scoring import protocol

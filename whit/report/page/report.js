@@ -104,7 +104,9 @@ const task = typeof data.study.task === "string" ? data.study.task : data.study.
 const short = (path) => String(path).split("/").filter(Boolean).pop();
 document.getElementById("title").textContent = `${short(data.study.model)} on ${short(task)}`;
 document.getElementById("about").textContent =
-  `${rows.filter((r) => r.is_trained && !r.is_control).length} trainings x ${data.study.seeds} seeds, each with up to ${flops(data.study.flops)}; ` +
+  `${rows.filter((r) => r.is_trained && !r.is_control).length} trainings` +
+  (rows.some((r) => r.is_control) ? ` and ${rows.filter((r) => r.is_control).length} controls` : "") +
+  ` x ${data.study.seeds} seeds, each with up to ${flops(data.study.flops)}; ` +
   `${whole(board.num_items)} test items x ${board.num_samples} samples.`;
 document.getElementById("footer").textContent = `Made ${data.made} from ${data.directory}, protocol ${board.protocol}. Intervals are 95 %, clustered by group. ` +
   (!board.looks ? "" : `The test split was opened for ${board.looks} models here` +
