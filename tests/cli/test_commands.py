@@ -281,11 +281,11 @@ def test_runs_lists_artifacts_and_says_why_two_differ(run, whit):
     why = whit("runs", "why", first[:8], second[:8])
     assert why.code == 0
     assert why.out.splitlines() == [
-        f"sft-{first} -> sft-{second}", "seed: 0 -> 1", "settings.optim.lr: (not set) -> 0.003",
+        f"sft-{first} -> sft-{second}", "(both were named)", "seed: 0 -> 1", "settings.optim.lr: (not set) -> 0.003",
     ]  # fmt: skip
     alone = whit("runs", "why", first).out.splitlines()
-    assert alone[0] == f"sft-{first} -> sft-{second}, of 1 other artifact of the stage 'sft' the newest"
-    assert alone[1:] == why.out.splitlines()[1:]
+    assert alone[1] == "(the second is the newest of 1 other artifact of the stage 'sft')"
+    assert [alone[0], *alone[2:]] == [why.out.splitlines()[0], *why.out.splitlines()[2:]]
     assert whit("runs", "why", f"sft-{first}", f"runs/artifacts/sft-{second}").out == why.out
     assert last(whit("runs", "why", first, first).out) == "nothing differs"
 

@@ -77,12 +77,14 @@ def _why(root: Path, first: str, second: str | None, json: bool) -> None:
     if second is None and not others:
         raise UsageError(f"there is no other artifact of the stage '{stage}' to compare with.")
     new = others[-1] if second is None else pick(second)
-    reason = f"of {plural(len(others), 'other artifact')} of the stage '{stage}' the newest" if second is None else ""
+    reason = f"the second is the newest of {plural(len(others), 'other artifact')} of the stage '{stage}'"
+    reason = reason if second is None else "both were named"
     changes = differences(old.facts()["facts"], new.facts()["facts"])
     if json:
         as_json({"old": old.key, "new": new.key, "reason": reason, "changes": changes})
         return
-    say(f"{old.path.name} -> {new.path.name}" + (f", {reason}" if reason else ""))
+    say(f"{old.path.name} -> {new.path.name}")
+    say(f"({reason})")
     for line in changes or ["nothing differs"]:
         say(line)
 

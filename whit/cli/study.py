@@ -182,7 +182,7 @@ class _Watch:
             self.shares[job.id] = self.weight.get(job.kind, 0.0) * (stage - 1 + event["progress"]) / of
             self.trains_since = self.trains_since or time.monotonic()
         elif "new_tokens" in event:
-            self.now[job.id] = f"{name}: scoring, {count(event['new_tokens'])} tokens written"
+            self.now[job.id] = f"{name}: scoring, {count(event['new_tokens'])} tokens"
         else:
             self.now[job.id] = f"{job.name}{_which(job)}"
         self.ticker.show(

@@ -1,4 +1,4 @@
-"""What a run needs and a recipe of the library leaves open: refused before the first stage, and before anything is written."""
+"""What a run needs and a library recipe leaves open: refused before the first stage, and before anything is written."""
 
 from pathlib import Path
 

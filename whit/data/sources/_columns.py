@@ -122,7 +122,8 @@ def _parse(columns: Columns) -> Mapping[str, str]:
 
 
 def _did_you_mean(column: str, present: list[str]) -> str:
-    return f"{did_you_mean(column, present)} The columns are: {', '.join(present)}."
+    meant = did_you_mean(column, present)
+    return f"{meant if meant.startswith(' Did') else ''} The columns are: {', '.join(present)}."
 
 
 def _cell(row: Row, column: str) -> str:
