@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-## make demo     the whole job on embedded models and problems: three to six minutes on two cores
+## make demo     the whole job on embedded models: 3 to 6 minutes on two cores
 demo: $(STAMP)
 	@$(BIN)/whit demo
 
@@ -40,7 +40,7 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-## make golden   compare the recorded training curves; make golden-update records them again
+## make golden   compare recorded training curves; golden-update records them
 golden: $(STAMP)
 	$(BIN)/python -m pytest tests/golden
 
@@ -51,7 +51,7 @@ golden-update: $(STAMP)
 profile: $(STAMP)
 	$(BIN)/python bench/hotspots.py
 
-## make peers    an environment of its own for what `make bench` compares with: TRL, lm-evaluation-harness, llama.cpp
+## make peers    an environment for bench's peers: TRL, lm-eval, llama.cpp
 peers: .peers/.installed
 
 .peers/.installed: constraints.txt
@@ -62,7 +62,7 @@ peers: .peers/.installed
 	.peers/bin/python -m pip install --quiet --disable-pip-version-check --no-binary llama-cpp-python llama-cpp-python
 	touch $@
 
-## make bench    speed and memory, as ratios against peers in one run; needs a quiet machine, and `make peers` first
+## make bench    speed and memory against peers: a quiet machine, after make peers
 bench: $(STAMP)
 	WHIT_PEERS=$${WHIT_PEERS:-$$(test -x .peers/bin/python && echo .peers/bin/python)} $(BIN)/python bench/all.py
 	$(BIN)/python bench/startup.py

@@ -46,9 +46,11 @@ class Said:
 
     @property
     def error(self) -> str:
-        """Its one line of error, without the traceback that there must not be."""
+        """Its last paragraph of error as one line, without the traceback that there must not be."""
         assert "Traceback" not in self.err + self.out
-        return self.err.strip().splitlines()[-1]
+        lines = self.err.strip().splitlines()
+        first = max((i for i, line in enumerate(lines) if not line.startswith(" ")), default=0)
+        return " ".join(line.strip() for line in lines[first:])
 
 
 @pytest.fixture

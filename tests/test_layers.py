@@ -29,7 +29,7 @@ ONLY = {
     "report": {"core", "stats"},
 }
 THIRD_PARTY = {
-    "core": {"pydantic", "pyarrow"},  # pyarrow: inside the reader of Parquet files
+    "core": {"pydantic", "pyarrow", "huggingface_hub", "datasets"},  # inside what reads Parquet files and asks the hub
     "kernels": {"torch", "triton"},
     "objectives": {"torch", "pydantic"},
     "verifiers": set(),
@@ -38,7 +38,7 @@ THIRD_PARTY = {
     "rewards": set(),
     "stats": {"numpy", "scipy"},
     "models": {"torch", "transformers", "tokenizers", "peft", "safetensors", "huggingface_hub", "gguf", "pydantic"},
-    "data": {"torch", "numpy", "transformers", "tokenizers", "datasets", "huggingface_hub"},
+    "data": {"torch", "numpy", "transformers", "tokenizers", "datasets"},
     "generation": {"torch", "numpy", "pydantic"},
     "algorithms": {"torch", "pydantic"},
     "export": {"torch", "safetensors", "gguf", "tokenizers"},

@@ -58,19 +58,23 @@ def rows(count, **more):
         ("stage.1.batch_documents=many", "stage.1.batch_documents: input should be a valid integer"),
         ("stage.1.batch_documents=0", "stage.1.batch_documents: input should be greater than 0; given: 0."),
         ("stage.1.optim.lr=-1", "stage.1.optim.lr: input should be greater than 0; given: -1."),
-        ("stage.1.source=labels", "stage.1.source: input should be 'rationales', 'answers' or 'own'; given: 'labels'."),
+        (
+            "stage.1.source=labels",
+            "stage.1.source: input should be 'rationales', 'answers', 'own' or 'traces'; given: 'labels'.",
+        ),
         ("stage.2.share=1", "'stage.2.share': '2' is no stage: they count from 1, the last is 1."),
         ("seed", "'seed' is not an override. Write name=value, such as stage.1.optim.lr=2e-5."),
         ("seed.deep=1", "'seed.deep': 'seed' holds a value and has nothing below it."),
         ("name=a/b", "name: string should match pattern"),
         ("evaluate.split=tests", "evaluate.split: input should be 'train', 'dev', 'test' or 'ood'; given: 'tests'."),
         ("model=tiny/", "there is no model 'tiny/'"),
+        ("stages=1", "stages: there is no setting 'stages'. Did you mean 'stage'?"),
     ],
 )
 def test_a_setting_that_is_not_understood(run, override, message):
     said = run("seed=0", override)
     assert message in said.error
-    assert said.code == (1 if override.startswith("model") else 2)
+    assert said.code == 2
 
 
 def test_a_part_that_a_later_stage_needs_is_checked_before_the_first_one_runs(run, tmp_path):
@@ -109,10 +113,28 @@ def test_what_a_library_recipe_leaves_open(whit, tiny_model, sums, recipe, left_
 
 
 def test_an_unknown_recipe_and_a_directory_in_its_place(whit, tmp_path):
-    assert whit("run", "stf").error.startswith("error: no recipe is called 'stf'. Did you mean 'sft'?")
+    for typed in ("stf", "sfr"):
+        assert whit("run", typed).error.startswith(f"error: no recipe is called '{typed}'. Did you mean 'sft'?")
     said = whit("run", tmp_path)
     assert said.code == 2
     assert said.error == f"error: {tmp_path} cannot be read: Is a directory. Give the path of a .toml file."
+
+
+def test_the_kinds_of_parts_are_listed_once(whit):
+    assert whit("parts", "nosuch").error.count("objective") == whit("parts", "objectiv").error.count("form") == 1
+
+
+def test_an_unknown_table_explains_the_setting_that_is_missing(whit, tmp_path):
+    (tmp_path / "r.toml").write_text('name = "r"\n[[stages]]\nkind = "sft"\n')
+    assert whit("run", "r.toml").error == "error: stages: there is no setting 'stages'. Did you mean 'stage'?"
+
+
+def test_a_run_that_has_not_ended_is_no_report(whit, tmp_path):
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "recipe.toml").write_text("")
+    for others in ((), ("half",)):
+        said = whit("report", "half", *others)
+        assert said.code == 2 and "no run.json" in said.error and "its run has not ended" in said.error.lower()
 
 
 def test_a_recipe_that_is_not_toml(whit, tmp_path):
@@ -121,10 +143,42 @@ def test_a_recipe_that_is_not_toml(whit, tmp_path):
     assert said.code == 2 and "r.toml is not valid TOML" in said.error and "line 1" in said.error
 
 
-def test_a_budget_too_small_for_one_step(run):
+def test_a_budget_too_small_for_one_step_is_refused_at_once_with_the_numbers_of_the_plan(run, whit, tiny_model, sums):
+    planned = whit("plan", "sft", f"model={tiny_model}", f"task={sums}", *RUN, "budget.flops=1000")
+    told = " ".join(planned.out.split())
+    lack = told[told.index("TOO SMALL") : told.index(" in all")]
+    assert planned.code == 1
+    assert "about 1.84e+07 are needed, if a prompt has 100 tokens and a completion 4" in lack
     said = run("budget.flops=1000")
+    assert said.code == 2 and lack in said.error and said.error.endswith("try it all the same with --anyway.")
+    facts = json.loads(whit("plan", "sft", f"model={tiny_model}", "budget.flops=1000", "--json").out)
+    assert facts["is_enough"] is False
+
+
+def test_a_run_that_is_refused_leaves_nothing_behind(run, tmp_path):
+    said = run("budget.flops=1000", "--anyway")
     assert said.code == 2
     assert "the budget is too small for one step. Raise the budget, or make the step smaller" in said.error
+    left = [path for path in (tmp_path / "runs").rglob("*") if path.is_file() and path.parent.name != "preflight"]
+    assert left == [] and not list((tmp_path / "runs").glob("sft-*"))
+
+
+def test_a_teacher_that_is_not_there_is_named_before_anything_is_planned_or_trained(
+    run, whit, tiny_model, sums, tmp_path
+):
+    asked = ("--model", tiny_model, "--task", sums, "--flops", "1e9", "--device", "cpu")
+    said = whit("study", *asked, "--teacher", "micro-teechr", "--plan")
+    assert said.code == 2 and "there is no model 'micro-teechr'" in said.error and "'micro-teacher'" in said.error
+    said = whit("study", *asked, "--teacher", "texts.jsonl", "--plan")
+    assert said.code == 2 and "teacher: there is no file texts.jsonl." in said.error
+    said = run("teacher=micro-teechr", recipe="sft-kd-rl")
+    assert said.code == 2 and "there is no model 'micro-teechr'" in said.error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_check_that_fails_is_said_once(run):
+    said = run("stage.1.end_of_turn=false")
+    assert (said.code, said.err.count("stop token")) == (1, 1)
 
 
 def test_a_directory_that_may_not_be_read_is_named(whit, tmp_path, monkeypatch):
@@ -157,7 +211,7 @@ def test_hours_too_few_for_a_study(whit, tiny_model, sums, hours):
         (("study",), "give --model, --task and one of --hours, --money and --flops; or the path of a study.toml."),
         (
             ("study", "--model", "m", "--task", "t", "--hours", "1", "--money", "1"),
-            "one of --hours, --money and --flops",
+            "--hours 1 and --money 1 are 2 ceilings, and a study has one. Leave out the others.",
         ),
         (("study", "--model", "m", "--task", "t", "--money", "1"), "--money 1 buys hours at a price: add --price"),
         (("study", "x.toml"), "there is no file x.toml"),
@@ -170,6 +224,15 @@ def test_hours_too_few_for_a_study(whit, tiny_model, sums, hours):
         (("export", "nowhere"), "nowhere is not a run: it holds no run.json, leaderboard.json or artifact.json."),
         (("parts", "objectiv"), "there is no kind of part called 'objectiv'. Did you mean 'objective'? (of "),
         (("parts", "recipes"), "there is no kind of part called 'recipes'. Did you mean 'recipe'? (of "),
+        (("parts", "nosuch"), "there is no kind of part called 'nosuch'. There is: algorithm, "),
+        (("report", "nosuch"), "nosuch is no directory. `whit runs` lists the runs and studies that there are."),
+        (("report", "."), "holds no leaderboard.json and no run.json: give the directory of a study or of a run."),
+        (("report", ".", "nosuch"), ". holds no run.json and no recipe.toml: give directories of runs"),
+        (("export", "nosuch", "--format", "gguf"), "there is no model 'nosuch'"),
+        (("generate", "nosuch", "hi"), "there is no model 'nosuch'"),
+        (("evaluate", "nosuch", "--task", "word_problems"), "there is no model 'nosuch'"),
+        (("study", "--model", "nosuch", "--task", "word_problems", "--flops", "1"), "there is no model 'nosuch'"),
+        (("plan", "sft", "model=nosuch", "budget.flops=1"), "there is no model 'nosuch'"),
         (("plan", "sft"), "model: this setting is needed and was not given."),
         (("plan", "sft", "model=x"), "budget: this recipe names none."),
         (("nonsense",), "No such command 'nonsense'"),
@@ -177,8 +240,7 @@ def test_hours_too_few_for_a_study(whit, tiny_model, sums, hours):
 )
 def test_wrong_usage_of_commands(whit, arguments, message):
     said = whit(*arguments)
-    assert message in said.err
-    assert "Traceback" not in said.err
+    assert message in said.error
     assert said.code == 2
 
 
@@ -243,7 +305,7 @@ def test_an_empty_data_set(run, tmp_path):
 def test_an_unknown_column(run, tmp_path):
     file = save(tmp_path / "data.jsonl", rows(30))
     said = run(f'task={{name = "{file}", columns = "prompt=qestion"}}')
-    assert said.code == 1
+    assert said.code == 2
     assert "there is no column 'qestion' for prompt." in said.error and "The columns are: prompt, answer." in said.error
     said = run(f'task={{name = "{file}", columns = {{prompt = "promt", answer = "answer"}}}}')
     assert "there is no column 'promt' for prompt. Did you mean 'prompt'?" in said.error

@@ -2,13 +2,19 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
+from whit.cli.inspect import _coloured
 from whit.cli.main import app
+from whit.cli.parts import setting_lines
+from whit.cli.run import shortfalls
 from whit.core.files import read_rows
-from whit.core.parts import PACKAGES, names
+from whit.core.parts import PACKAGES, find, names, options
+from whit.core.settings import all_settings
 from whit.testing.server import Reply, chat, scored, serve
 
 SMALL = (
@@ -55,6 +61,15 @@ def test_run_as_json_is_the_record_and_nothing_else(run):
     record = json.loads((Path(result.pop("directory")) / "run.json").read_text())
     assert result == record
     assert record["score"]["num_items"] == 6
+
+
+def test_a_run_that_could_hardly_learn_is_remarked(run):
+    warned = " ".join(run("stage.1.epochs=0.2", "budget.flops=5e8").err.split())
+    assert "warning: stage 1 (sft) made only 2 updates, and 20 are the least to learn from." in warned
+    assert "% of the budget is unspent" in warned
+    used = [{"kind": "sft", "flops": 9e8, "outcome": {"updates": 30}}, {"kind": "mix", "flops": 0.0, "outcome": {}}]
+    assert list(shortfalls(used, 1e9)) == []
+    assert ["22 %" in line for line in shortfalls(used, 9e8 / 0.78)] == [True]
 
 
 def test_run_again_finds_what_it_made(run, tmp_path):
@@ -124,7 +139,8 @@ def test_evaluate_scores_a_model(whit, tiny_model, sums):
     records = [json.loads(line) for line in Path(result["path"], "completions.jsonl").read_text().splitlines()]
     assert len(records) == 12 * (2 + 1)
     plain = whit(*asked, "--device", "cpu").out.splitlines()
-    assert {line.split()[0] for line in plain[:-1]} == summary.keys()
+    assert len(plain[:-1]) == len(summary) and not any("_" in line[:24] for line in plain[:-1])
+    assert plain[1].startswith("accuracy, lenient") and plain[2].startswith("accuracy, strict")
     assert plain[-1] == result["path"]
 
 
@@ -248,7 +264,7 @@ def test_a_run_stands_for_its_model_from_any_directory(run, whit, sums, tmp_path
 
 
 def test_runs_lists_artifacts_and_says_why_two_differ(run, whit):
-    assert last(whit("runs").out) == "0 studies, 0 runs and 0 artifacts in runs"
+    assert last(whit("runs").out) == "0 studies and 0 single runs in runs"
     run()
     run("seed=1", "stage.1.optim.lr=3e-3")
     listed = json.loads(whit("runs", "--json").out)
@@ -256,16 +272,20 @@ def test_runs_lists_artifacts_and_says_why_two_differ(run, whit):
     rows = listed["artifacts"]
     assert [row["facts"]["stage"] for row in rows.values()] == ["sft", "evaluate", "elsewhere"] * 2
     lines = whit("runs").out.strip().splitlines()
-    assert lines[-1] == "0 studies, 2 runs and 6 artifacts in runs"
-    assert max(map(len, lines)) <= 80
-    assert lines[1].startswith("    tiny on ")
+    assert lines[-1] == "0 studies and 2 single runs in runs; 6 artifacts (--all lists them)"
+    assert len(lines) == 5 and lines[1] == "    sft: tiny on sums.jsonl"
+    everything = whit("runs", "--all").out.strip().splitlines()
+    assert len(everything) == 5 + 6 and everything[:4] == lines[:4]
+    assert max(map(len, everything)) <= 80
     first, second = (key for key, row in rows.items() if row["facts"]["stage"] == "sft")
     why = whit("runs", "why", first[:8], second[:8])
     assert why.code == 0
     assert why.out.splitlines() == [
-        f"sft-{first} -> sft-{second}", "seed: 0 -> 1", "settings.optim.lr: (not set) -> 0.003",
+        f"sft-{first} -> sft-{second}", "(both were named)", "seed: 0 -> 1", "settings.optim.lr: (not set) -> 0.003",
     ]  # fmt: skip
-    assert whit("runs", "why", first).out == why.out  # the newest of the same stage stands for the second
+    alone = whit("runs", "why", first).out.splitlines()
+    assert alone[1] == "(the second is the newest of 1 other artifact of the stage 'sft')"
+    assert [alone[0], *alone[2:]] == [why.out.splitlines()[0], *why.out.splitlines()[2:]]
     assert whit("runs", "why", f"sft-{first}", f"runs/artifacts/sft-{second}").out == why.out
     assert last(whit("runs", "why", first, first).out) == "nothing differs"
 
@@ -289,6 +309,8 @@ def test_doctor_checks_a_model_and_data_for_other_trainers(whit, tiny_model, sum
     assert {row["check"] for row in found} >= {"stop_tokens", "truncation", "signal", "logprobs", "round_trip"}
     short = whit("doctor", tiny_model, sums, "--max-new-tokens", 8, "--device", "cpu")
     assert short.code == 1 and "failed   truncation" in short.out
+    headings = [line for line in short.out.splitlines() if line.startswith("As ")]
+    assert headings == ["As the pipeline 'sft' begins:", "As the pipeline 'rl' begins:"]
     assert whit("doctor", tiny_model).code == 2
     named = whit("doctor", "micro-base", sums, "--device", "cpu")  # which is the name of a recipe too
     assert "not an override" not in named.err
@@ -299,6 +321,7 @@ def test_doctor_checks_a_model_and_data_for_other_trainers(whit, tiny_model, sum
 def test_parts_lists_every_kind(kind, whit):
     said, listed = whit("parts", kind), json.loads(whit("parts", kind, "--json").out)
     assert said.code == 0
+    assert max(map(len, said.out.splitlines()), default=0) <= 80
     if kind != "recipe":
         assert list(listed) == names(kind)
     for name in listed:
@@ -308,7 +331,29 @@ def test_parts_lists_every_kind(kind, whit):
 def test_parts_alone_lists_the_kinds(whit):
     kinds = json.loads(whit("parts", "--json").out)
     assert kinds.keys() == {*PACKAGES, "recipe"}
-    assert [line.split()[0] for line in whit("parts").out.splitlines()] == list(kinds)
+    lines = whit("parts").out.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == list(kinds)
+    assert max(map(len, lines)) <= 80
+
+
+def test_parts_shows_every_default_whole_as_a_recipe_writes_it(whit):
+    sft = whit("parts", "stage").out.partition("\nsft(")[2].partition("\nspecialize(")[0]
+    lines = [line.strip() for line in sft.splitlines()]
+    assert 'source = "rationales"  # "rationales", "answers", "own" or "traces"' in lines
+    assert {"optim.warmup = 0.05", "sampling.stop = []", "recompute = false"} <= set(lines)
+    assert "# optim.lr: not set; it takes a number" in lines
+    assert "# lora: not set; it takes a table:" in lines and "#   lora.rank = 16" in lines
+    terms = sft[sft.index("terms = [") : sft.index("max_tokens")]
+    assert tomllib.loads(" ".join(terms.split()))["terms"][0]["objective"] == "cross_entropy"
+
+
+def test_what_is_shown_of_a_setting_is_read_back_by_a_recipe():
+    """Every stage's lines without the comments are TOML, and the recipe of that stage is the default one."""
+    for name in names("stage"):
+        hints, stage = get_type_hints(find("stage", name), include_extras=True), find("stage", name)
+        lines = [line for o, p in options(stage).items() for line in setting_lines(o, hints[o], p.default)]
+        settings = tomllib.loads("\n".join(lines))
+        assert all_settings(stage, settings, name) == all_settings(stage, {}, name), name
 
 
 def test_inspect_shows_which_tokens_are_supervised(whit, tiny_model, sums):
@@ -319,6 +364,13 @@ def test_inspect_shows_which_tokens_are_supervised(whit, tiny_model, sums):
     assert "<|user|>0 + 1?" in said.out.partition("[[")[0]
     bare = whit("inspect", "sft", f"model={tiny_model}", f"task={sums}", "stage.1.source=answers", "--count", 1)
     assert "[[\\boxed{1}<|end|>]]" in bare.out
+
+
+def test_a_long_line_of_a_sample_goes_on_below_behind_a_mark():
+    shown = _coloured(["word "] * 40 + ["\n", "answer"], [False] * 40 + [True, True])
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 80 and [line.startswith("... ") for line in lines] == [False, True, True, False]
+    assert shown.replace("\n... ", "") == "word " * 40 + "[[\nanswer]]"
 
 
 @pytest.mark.parametrize(
@@ -464,7 +516,8 @@ def test_a_recipe_that_needs_rationales_is_refused_by_doctor_and_inspect_as_by_t
     (tmp_path / "bare.csv").write_text("prompt,answer\n" + rows)
     asked = ("sft", f"model={tiny_model}", "task=bare.csv")
     for command in ("doctor", "inspect"):
-        assert "no training example has a rationale" in whit(command, *asked).error
+        error = " ".join(whit(command, *asked).err.split())
+        assert "no training example has a rationale. Use the recipe sft-answers or sft-own" in error
 
 
 def test_a_file_of_three_rows_is_refused_before_anything_is_planned(whit, tiny_model, tmp_path):

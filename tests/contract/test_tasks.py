@@ -194,11 +194,15 @@ def test_a_path_without_the_rows_is_an_error(tmp_path):
 
 
 @pytest.mark.slow  # 3 s: a process of its own, so that the hub is known to be offline
-def test_without_data_the_error_names_the_three_ways(tmp_path):
+def test_without_data_the_error_names_the_three_ways_at_once_and_alone(tmp_path, monkeypatch):
     script = "from whit.tasks.gsm8k import gsm8k; next(gsm8k('test'))"
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "WHIT_DATA": str(tmp_path)}
+    nowhere = {"HF_ENDPOINT": "http://localhost:1", "HF_HUB_OFFLINE": "0"}  # a hub that does not answer
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    env = {**os.environ, **nowhere, "HF_HOME": str(tmp_path), "WHIT_DATA": str(tmp_path)}
     run = subprocess.run([sys.executable, "-c", script], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
     message = run.stderr.splitlines()[-1]
+    assert "no network, and not in the cache" in message and "Retrying" not in run.stderr
     assert all(
         way in message for way in ("DataError", "Set the task's path", "$WHIT_DATA", "'openai/gsm8k' from the hub")
     )

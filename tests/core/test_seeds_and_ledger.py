@@ -62,3 +62,15 @@ def test_time_is_charged_even_when_the_work_fails():
 def test_a_budget_too_small_for_one_step_says_what_to_change():
     with pytest.raises(BudgetError, match=r"step 1 needs 2e\+09 FLOPs, but only 1e\+09 of 1e\+09 are left"):
         Ledger(limit_flops=1e9).require(2e9, "step 1")
+
+
+def test_what_is_left_is_never_less_than_nothing():
+    spent = Ledger(limit_flops=1e12)
+    spent.charge("sample", flops=1.7e12)
+    spent.charge("train", flops=1e10)
+    with pytest.raises(
+        BudgetError, match=r"of the stage's 1e\+12 nothing is left: 1.71e\+12 are spent, most of them to sample"
+    ):
+        spent.require(6.3e11, "step 1")
+    with pytest.raises(BudgetError, match=r"the stages before it overran the budget by 2e\+11, and nothing is left"):
+        Ledger(limit_flops=-2e11).require(6.3e11, "step 1")

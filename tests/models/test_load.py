@@ -161,5 +161,7 @@ def test_without_network_a_hub_name_says_what_to_do(tmp_path, monkeypatch):
     import huggingface_hub
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match=r"'some/model' is neither .* copy the model's directory to this machine"):
+    with pytest.raises(
+        ModelError, match=r"'some/model' is neither .*no network, and not in the cache.* copy the model's"
+    ):
         resolve_model("some/model")

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from whit.core.parts import find, inputs, names, options
 from whit.core.types import Artifact, Group, Rollout, Segment, Verdict
 from whit.preflight._types import SUPPLIES
+from whit.prompting.zero_shot import zero_shot
 from whit.stages._supplies import Supplies
 
 CHECKS = names("check")
@@ -108,13 +110,24 @@ def test_gold_completions_longer_than_completions_may_be(supplies):
     assert "40 of 40 gold completions pass 8 tokens" in message("truncation", supplies(max_new_tokens=8))
     bare = supplies({**SFT, "source": "answers"}, max_new_tokens=10)
     assert max(map(len, bare.gold)) < min(map(len, supplies().gold))  # rationales that nobody trains on do not count
+    remedy = check("truncation", supplies(max_new_tokens=8)).remedy
+    assert re.match(r"Set max_new_tokens=\d+, leave long examples out, or take a model with a longer context\.", remedy)
     assert check("truncation", supplies({**SFT, "source": "answers"}, max_new_tokens=20)).status == "ok"
+
+
+def test_never_more_tokens_are_advised_than_the_context_leaves(supplies):
+    short = supplies(max_new_tokens=8)
+    prompts = [len(short.renderer.prompt(zero_shot(example))) for example in short.examples]
+    short.renderer.max_length = max(prompts) + max(len(short.renderer.completion(text)) for text in short.gold)
+    remedy = check("truncation", short).remedy
+    assert int(re.search(r"max_new_tokens=(\d+), leave", remedy)[1]) <= short.renderer.max_length - min(prompts)
 
 
 def test_prompts_longer_than_the_context(supplies):
     broken = supplies()
     broken.renderer.max_length = 16
     assert "40 do not fit the context of 16 with their prompt" in message("truncation", broken)
+    assert check("truncation", broken).remedy == "Leave long examples out, or take a model with a longer context."
 
 
 def test_attention_that_leaks_between_packed_documents(supplies, monkeypatch):

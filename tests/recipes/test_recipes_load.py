@@ -48,6 +48,16 @@ def test_money_buys_hours_at_a_price():
         Recipe.read("sft", ["budget.money=3", "budget.price=1", "budget.flops=1e9"])
 
 
+def test_a_ceiling_of_the_command_line_stands_in_place_of_the_file_s(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text('name = "r"\nbudget.flops = 1e16\nbudget.price = 2\n[[stage]]\nkind = "sft"\n')
+    assert Recipe.read(path, ["budget.hours=1"]).budget == Budget(hours=1, price=2)
+    assert Recipe.read(path, ["budget.money=3"]).budget.time_hours == 1.5
+    assert Recipe.read(path, ["seed=1"]).budget.flops == 1e16
+    with pytest.raises(RecipeError, match=r"flops=1e\+09 and hours=1 are two ceilings"):
+        Recipe.read(path, ["budget.hours=1", "budget.flops=1e9"])
+
+
 def test_overrides_count_stages_from_one_and_reach_into_them():
     recipe = Recipe.read("sft-rl", ["stage.2.algorithm.group_size=4", "stage.1.optim.lr=2e-5", "task.name=word_problems",
                                     "task.operations=[2, 3]"])  # fmt: skip

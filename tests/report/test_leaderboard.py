@@ -59,7 +59,7 @@ def test_other_looks_at_the_test_split_are_said():
     assert "opened" not in render(board(row("sft"), ZERO_SHOT, looks=7, other_looks=0))
 
 
-def test_a_star_marks_a_difference_that_excludes_zero_upwards():
+def test_a_star_marks_a_difference_that_excludes_zero_on_either_side():
     text = render(
         board(
             row("better", difference=(0.1, 0.001, 0.2)),
@@ -67,7 +67,7 @@ def test_a_star_marks_a_difference_that_excludes_zero_upwards():
             row("worse", difference=(-0.1, -0.2, -0.01)),
         )
     )
-    assert ["*" in line_of(text, name) for name in ("better", "unclear", "worse")] == [True, False, False]
+    assert ["*" in line_of(text, name) for name in ("better", "unclear", "worse")] == [True, False, True]
     assert "* excludes zero" in text
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from whit.core.errors import RunError
+from whit.core.errors import RunError, UsageError
 from whit.report.gather import gather, pipeline_of
 from whit.report.html import render, write_report
 
@@ -47,6 +47,7 @@ def study(tmp_path):
          "outcomes": {"finished": 2}, "median": 0.5, "unspent": 0.0, "flops_from_nothing": 1e9}
         for name in RUNS
     ]  # fmt: skip
+    rows.append({**rows[0], "name": "few_shot", "is_trained": False, "difference": interval(-0.2)})
     rows.append({**rows[0], "name": "zero_shot", "is_trained": False, "difference": None, "greedy": float("nan")})
     verdict = {"shortlist": ["sft", "sft-rl"], "recommended": "sft", "sentence": "Undecided.", "by_unit": {
         "flops": "sft", "seconds": "sft-rl"}, "more_seeds": 5, "more_items": None}  # fmt: skip
@@ -132,7 +133,10 @@ def test_the_greedy_completion_is_shown(study):
 
 
 def test_a_directory_without_a_study_is_named(tmp_path):
-    with pytest.raises(RunError, match=r"holds no leaderboard\.json: give the directory of a study that has run"):
+    with pytest.raises(UsageError, match=r"holds no leaderboard\.json and no run\.json: give the directory of a study"):
+        write_report(tmp_path)
+    write(tmp_path / "study.toml", "")
+    with pytest.raises(UsageError, match="its study has not ended"):
         write_report(tmp_path)
 
 
@@ -188,3 +192,4 @@ def test_a_browser_draws_it_without_an_error_and_hostile_text_stays_text(study, 
                     "What went wrong", "Suspicious gold", "Completions", "Resolved recipes"):  # fmt: skip
         assert f">{heading}</h2>" in drawn
     assert "<img" not in drawn.replace("&lt;img", "")
+    assert "<td>+20.0 [+15.0, +25.0]*</td>" in drawn and "<td>-20.0 [-25.0, -15.0]*</td>" in drawn

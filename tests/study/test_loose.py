@@ -95,7 +95,7 @@ def test_a_report_is_made_of_runs_alone(run):
 
 def test_what_cannot_be_compared_is_named(run, tmp_path):
     first = run("sft", 3)
-    with pytest.raises(UsageError, match=r"holds no run\.json and recipe\.toml: give directories of runs"):
+    with pytest.raises(UsageError, match=r"holds no run\.json and no recipe\.toml: give directories of runs"):
         read_runs([first, tmp_path])
     with pytest.raises(RunError, match="was not scored"):
         read_runs([run("failed", 3, score=None)])
@@ -103,6 +103,10 @@ def test_what_cannot_be_compared_is_named(run, tmp_path):
         compare_runs(read_runs([first, run("rl", 3, protocol="whit-1:b")]))
     with pytest.raises(RunError, match=r"on other items than sft-seed0 \(2 are missing\)"):
         compare_runs(read_runs([first, run("kd", 3, items=ITEMS - 2)]))
+    other = run("other", 3, directory="other")
+    (other / "recipe.toml").write_text((other / "recipe.toml").read_text().replace("gsm8k", "svamp"))
+    with pytest.raises(RunError, match=r"these runs differ in task \(gsm8k, svamp\), so they cannot be compared"):
+        compare_runs(read_runs([first, other]))
     old = run("old", 3)
     record = json.loads((old / "run.json").read_text())
     del record["protocol"]

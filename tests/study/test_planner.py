@@ -40,6 +40,16 @@ def test_a_plan_stops_on_dev_chooses_finalists_and_tries_rates(planned):
     assert "chooses 3 finalists" in said and "every pipeline tries 0.3, 1, 3 times" in said
 
 
+def test_a_plan_reads_as_text_of_eighty_columns(planned):
+    plan = planned(600, price=2.0)
+    told = str(plan)
+    assert max(map(len, told.splitlines())) <= 80
+    words = " ".join(told.split())
+    assert all(note in words for note in plan.notes)
+    assert "each pipeline may spend 1e+12 FLOPs; " in words and words.endswith(" at 2 an hour")
+    assert "Estimate(" not in words
+
+
 def test_money_is_hours_at_a_price_and_the_price_stays_in_the_plan(planned, monkeypatch):
     asked = []
 

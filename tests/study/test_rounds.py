@@ -90,7 +90,7 @@ def test_a_job_on_dev_is_recorded_with_what_it_cost_and_stands(study, tmp_path):
     assert record["flops"] > 0 and record["factor"] == 3.0
     assert is_recorded(job, tmp_path, asked)
     assert not is_recorded(job, tmp_path, asked.model_copy(update={"flops": 5e8}))
-    assert expected_runs(asked, tmp_path) == (1 + 1 + 2, 1)  # the trial, the untrained arm, two seeds
+    assert expected_runs(asked, tmp_path) == (1 + 1 + 2, 1, 2.0)  # the trial, the untrained arm, two seeds
 
 
 def test_a_trial_that_failed_is_recorded_with_what_it_cost(study, tmp_path, monkeypatch):

@@ -1,12 +1,15 @@
 """How commands talk: results on stdout, progress on stderr, times and sizes in words."""
 
 import json
+import shutil
 import sys
-import textwrap
 import time
-from typing import Any
+from typing import Any, TextIO
 
-HOURS = 3600.0
+from whit.core.words import WIDTH, count, duration, wrapped
+
+# What has to be done before a time left is told: the first steps take longer, and the first jobs are shorter.
+MEASURED, MEASURED_SECONDS = 0.05, 5.0
 
 
 def say(text: str = "") -> None:
@@ -15,13 +18,8 @@ def say(text: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """A line of progress, beside the result."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def paragraph(text: str) -> None:
-    """A note of any length, broken at 80 columns."""
-    note(textwrap.fill(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+    """Progress, beside the result, in lines of at most 80 columns."""
+    print("\n".join(map(wrapped, text.splitlines())), file=sys.stderr, flush=True)
 
 
 def as_json(value: Any) -> None:
@@ -29,26 +27,9 @@ def as_json(value: Any) -> None:
     print(json.dumps(value, indent=1, default=str), flush=True)
 
 
-def duration(seconds: float) -> str:
-    """'45 s', '12 min', '3.5 h'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 1.5 * HOURS:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / HOURS:.1f} h"
-
-
-def size(num_bytes: float) -> str:
-    """'2.4 GB'."""
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.0f} MB"
-
-
-def count(number: float) -> str:
-    """'1.3 M', '47 k'."""
-    for unit, scale in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= scale:
-            return f"{number / scale:.1f} {unit}"
-    return f"{number:.0f}"
+def columns(stream: TextIO) -> int:
+    """The width of a terminal; 80 for what is piped."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns if stream.isatty() else WIDTH
 
 
 def tell_check(line: dict[str, Any]) -> None:
@@ -56,7 +37,7 @@ def tell_check(line: dict[str, Any]) -> None:
     text = f"{line['status']}: {line['check']}: {line['message']}. {line['remedy']}"
     if text not in _told:
         _told.add(text)
-        paragraph(text)
+        note(text)
 
 
 _told: set[str] = set()
@@ -69,13 +50,18 @@ class Ticker:
         self.is_terminal = sys.stderr.isatty()
         self.shown_at, self.width = 0.0, 0
 
+    @property
+    def columns(self) -> int:
+        """What fits on the line, the cursor's place left out."""
+        return columns(sys.stderr) - 1
+
     def show(self, text: str) -> None:
         every = 0.2 if self.is_terminal else 60.0
         if time.monotonic() - self.shown_at < every:
             return
         self.shown_at = time.monotonic()
         if self.is_terminal:
-            text = text[:79]
+            text = text[: self.columns]
             print(f"\r{text:<{self.width}}", end="", file=sys.stderr, flush=True)
             self.width = len(text)
         else:
@@ -89,10 +75,11 @@ class Ticker:
 
 
 class StageView:
-    """Progress of one pipeline: stage, share of the budget, loss or reward, rate and time left."""
+    """Progress of one pipeline: stage, share of its budget, loss or reward, rate and time left of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_stages: int = 1) -> None:
         self.ticker, self.stage, self.started, self.first = Ticker(), "", 0.0, 0.0
+        self.num_stages = num_stages
 
     def __call__(self, line: dict[str, Any]) -> None:
         if "check" in line:
@@ -117,20 +104,32 @@ class StageView:
                 counts = {name.replace("_", " "): n for name, n in line[made].items() if isinstance(n, int)}
                 note(f"{made}: " + ", ".join(f"{number:,} {name}" for name, number in counts.items()))
                 return
-        stage, progress = f"stage {line.get('stage', 1)} {line.get('kind', '')}", float(line.get("progress", 0.0))
+        stage, progress = self._stage(line), line.get("progress")
         if line.get("found"):
             self.ticker.clear()
             note(f"{stage}: found, made earlier")
             return
+        if progress is None:
+            self.ticker.show(f"{stage} {count(line['documents'])} of {count(line['of'])}" if "of" in line else stage)
+            return
         if stage != self.stage:
             self.stage, self.started, self.first = stage, time.monotonic(), progress
-        elapsed = time.monotonic() - self.started
-        gained = progress - self.first
-        left = f"{duration(elapsed * (1 - progress) / gained)} left" if gained > 0 else ""
         numbers = [
             f"{name} {line[name]:.3f}"
             for name in ("cross_entropy", "prediction", "explanation", "forward_kl", "reward", "entropy")
             if isinstance(line.get(name), float)
         ]
         rate = f"{line['tokens'] / line['seconds']:.0f} tok/s" if line.get("tokens") and line.get("seconds") else ""
+        left = time_left(time.monotonic() - self.started, progress - self.first, 1 - progress)
         self.ticker.show(f"{stage} {100 * progress:3.0f} %  {'  '.join([*numbers, rate, left])}")
+
+    def _stage(self, line: dict[str, Any]) -> str:
+        of = f" of {self.num_stages}" if self.num_stages > 1 else ""
+        return f"stage {line.get('stage', 1)}{of} ({line.get('kind', '')})"
+
+
+def time_left(elapsed: float, done: float, ahead: float) -> str:
+    """'12 min left'; "" while too little is done to know. done, ahead: of one and the same work, in the same unit."""
+    if done < MEASURED * (done + ahead) or elapsed < MEASURED_SECONDS:
+        return ""
+    return f"about {duration(elapsed * ahead / done)} left"

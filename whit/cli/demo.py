@@ -1,12 +1,12 @@
 """`whit demo`: the whole job on embedded models and problems, in a few minutes on two cores."""
 
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whit.cli._options import RUNS, Json, Runs
-from whit.cli._show import count, note, say
+from whit.cli._show import note, say
+from whit.core.words import count, wrapped
 
 if TYPE_CHECKING:
     from whit.core.types import Interval
@@ -38,7 +38,7 @@ def demo(runs: Runs = RUNS, json: Json = False) -> None:
     say()
     say("Is the instrument right?")
     for line in _instrument(study, directory, runs):
-        say(textwrap.fill(line, 80, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False))
+        say(wrapped(line, first="  ", rest="    "))
     say()
     say("This ranking is a rehearsal on a micro model: it shows the instrument and")
     say("predicts nothing about another model. For your own model and file (columns")
@@ -65,7 +65,9 @@ def _instrument(study: "Study", directory: Path, runs: Path) -> Iterator[str]:
     equal = "called equal" if twins.low <= 0 <= twins.high else "CALLED DIFFERENT, as one twin in twenty will be"
     yield f"sft and its twin of other seeds: {_points(twins)} points: {equal}"
     blind = difference(study, directory, "rl-random", "zero_shot")
-    gain = "no gain" if blind.low <= 0 else "A GAIN without a reward: what rl gains over this is what its reward taught"
+    gain = "A GAIN without a reward: what rl gains over this is what its reward taught"
+    if blind.low <= 0:
+        gain = "no gain" if blind.high >= 0 else "no gain, and what was there is unlearned"
     yield f"RL with a random reward against none: {_points(blind)} points: {gain}"
     sft = next(spec for spec in study.pipeline if spec.name == "sft").stage[0]
     masked = study.recipe("sft", 0).model_copy(

@@ -6,14 +6,14 @@ import os
 import platform
 import shutil
 import sys
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import as_json, say, size
+from whit.cli._show import as_json, say
+from whit.core.words import size, wrapped
 
 if TYPE_CHECKING:
     from whit.recipes.recipe import Recipe
@@ -50,7 +50,7 @@ def _show_machine(json: bool) -> None:
         as_json([{"what": what, "found": found, "remedy": remedy} for what, found, remedy in facts])
         return
     for what, found, remedy in facts:
-        say(f"{what:<14} {found}" + (f"  ->  {remedy}" if remedy else ""))
+        say(wrapped(f"{what:<14} {found}" + (f"  ->  {remedy}" if remedy else ""), rest=" " * 15))
 
 
 def _recipes(what: str, more: list[str], max_new_tokens: int, template: str | None) -> "list[Recipe]":
@@ -86,19 +86,25 @@ def _check(recipes: "list[Recipe]", runs: Path, device: str, json: bool) -> list
     from whit.recipes.preflight import Checked, preflight
 
     found: list[dict[str, Any]] = []
+    heading = ""
 
     def notify(checked: Checked) -> None:
+        nonlocal heading
         row = checked.model_dump(exclude={"is_found"})
         if any({**row, "seconds": 0} == {**other, "seconds": 0} for other in found):
             return  # pipelines that begin alike are checked once
         found.append(row)
         if not json:
+            if heading:
+                say(heading)
+                heading = ""
             text = f"{checked.status:<8} {checked.check:<17} {checked.message}"
-            say(textwrap.fill(text, 80, subsequent_indent=" " * 27, break_on_hyphens=False))
+            say(wrapped(text, rest=" " * 27))
             if checked.remedy:
-                say(textwrap.fill(f"-> {checked.remedy}", 80, initial_indent=" " * 27, subsequent_indent=" " * 30))
+                say(wrapped(f"-> {checked.remedy}", first=" " * 27, rest=" " * 30))
 
     for recipe in recipes:
+        heading = f"As the pipeline '{recipe.name}' begins:" if len(recipes) > 1 else ""
         preflight(recipe, Site(runs, device=device), notify)
     if json:
         as_json(found)

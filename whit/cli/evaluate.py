@@ -7,6 +7,17 @@ import typer
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
 from whit.cli._show import StageView, as_json, note, say
 
+# Lenient takes an answer in any form; strict, only in the one that the prompt asks for.
+WORDS = {
+    "num_items": "items", "num_samples": "samples an item", "accuracy": "accuracy, lenient",
+    "strict": "accuracy, strict", "format_rate": "in the form asked for", "truncated": "cut off",
+    "tokens": "tokens a completion", "greedy_accuracy": "greedy accuracy, lenient",
+    "greedy_strict": "greedy accuracy, strict", "greedy_format_rate": "greedy, in the form",
+    "greedy_truncated": "greedy, cut off", "greedy_tokens": "greedy, tokens", "statuses": "judged by the verifier",
+    "shots": "examples shown before",
+}  # fmt: skip
+LABEL = max(map(len, WORDS.values()))
+
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model directory, GGUF file or hub name.")],
@@ -48,10 +59,11 @@ def evaluate(
         as_json(result.model_dump())
         return
     for name, value in result.summary.items():
+        label = WORDS.get(name, name)
         if isinstance(value, dict):  # how many completions the verifier could judge
-            say(f"{name:<20} {', '.join(f'{number} {status}' for status, number in value.items()):>22}")
+            say(f"{label:<{LABEL}} {', '.join(f'{number:,} {status}' for status, number in value.items()):>22}")
         elif isinstance(value, list):
-            say(f"{name:<20} {Interval(*value).percent():>22}")
+            say(f"{label:<{LABEL}} {Interval(*value).percent():>22}")
         else:
-            say(f"{name:<20} {value if not isinstance(value, float) else round(value, 1):>22}")
+            say(f"{label:<{LABEL}} {value if not isinstance(value, float) else round(value, 1):>22}")
     say(result.path)

@@ -23,6 +23,7 @@ from whit.cli.runs import runs
 from whit.cli.study import study
 from whit.cli.write import write
 from whit.core.errors import WhitError
+from whit.core.words import wrapped
 
 STOPPED = 130  # the shell's code for Ctrl-C
 
@@ -57,13 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments: those of the process when None.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # That a text is longer than a model's context is told by whit, with what to do.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         app(arguments, standalone_mode=True)
     except WhitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(wrapped(f"error: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except PermissionError as error:  # a directory that may not be read; what is written has its own words
-        print(f"error: {error.filename}: {error.strerror}. Give yourself the right to use it.", file=sys.stderr)
+        told = f"error: {error.filename}: {error.strerror}. Give yourself the right to use it."
+        print(wrapped(told), file=sys.stderr)
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as end:  # typer turns Ctrl-C into an exit of its own
         if isinstance(end, SystemExit) and end.code != STOPPED:

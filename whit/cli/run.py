@@ -1,11 +1,15 @@
 """`whit run RECIPE [a.b=c ...]`: one pipeline, one seed."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import StageView, as_json, duration, note, say
+from whit.cli._show import StageView, as_json, note, say
+from whit.core.words import duration, plural
+
+UNSPENT = 0.15  # of the budget, from which on it is remarked
 
 
 def run(
@@ -13,6 +17,9 @@ def run(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="name=value, such as model=DIR stage.1.optim.lr=2e-5")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Begin although the plan says that the budget is too small.")
+    ] = False,
     runs: Runs = RUNS,
     device: Device = "auto",
     json: Json = False,
@@ -23,15 +30,21 @@ def run(
     from whit.core.types import Interval
     from whit.recipes.execute import execute
     from whit.recipes.machine import freeze_budget
+    from whit.recipes.needs import check_runs
     from whit.recipes.pipeline import Site
     from whit.recipes.recipe import Recipe
+    from whit.study.plan import require_first_steps
 
     chosen = Recipe.read(recipe, overrides or [])
-    view = StageView()
+    check_runs(chosen)
+    view = StageView(len(chosen.stage))
     site = Site(runs, device=resolve_device(device), notify=view)
     directory = runs / f"{chosen.name}-{key64(write_toml(chosen.resolved())) % 16**8:08x}"
     frozen = directory / "recipe.toml"  # hours are converted once: running again finds the same artifacts
-    chosen = Recipe.read(frozen) if frozen.exists() else freeze_budget(chosen, site)
+    is_begun = frozen.exists()
+    chosen = Recipe.read(frozen) if is_begun else freeze_budget(chosen, site)
+    if not (is_begun or anyway):
+        require_first_steps(chosen)
     result = execute(chosen, site, directory)
     view.ticker.clear()
     if json:
@@ -45,5 +58,27 @@ def run(
         say(str(directory))
     if result["outcome"] != "finished":
         note(f"{result['outcome']}: {result['error']}")
+    elif chosen.budget.flops:
+        for warning in shortfalls(result["stages"], chosen.budget.flops):
+            note(f"warning: {warning}")
     if result["outcome"] == "failed":
         raise typer.Exit(1)
+
+
+def shortfalls(stages: list[dict[str, Any]], flops: float) -> Iterator[str]:
+    """What a run that ended well may have been too short of: updates, or room for a last step."""
+    from whit.study.grid import MIN_STEPS
+
+    for number, stage in enumerate(stages, 1):
+        updates = stage["outcome"].get("updates", MIN_STEPS)
+        if updates < MIN_STEPS:
+            yield (
+                f"stage {number} ({stage['kind']}) made only {plural(updates, 'update')}, and {MIN_STEPS} are the least to "
+                "learn from. Raise the budget, or make its steps smaller (fewer documents, prompts or samples a step)."
+            )
+    unspent = 1 - sum(stage["flops"] for stage in stages) / flops
+    if unspent > UNSPENT:
+        yield (
+            f"{100 * unspent:.0f} % of the budget is unspent: what would have come next did not fit, or `epochs` ended a "
+            "stage. Smaller steps, or no `epochs`, use more of it."
+        )

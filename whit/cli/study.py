@@ -1,12 +1,15 @@
 """`whit study`: which training is best for this model, this task and this budget."""
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import Ticker, as_json, count, duration, note, paragraph, say, size, tell_check
+from whit.cli._show import Ticker, as_json, note, say, tell_check, time_left
+from whit.core.words import count, duration
 
 if TYPE_CHECKING:
     from whit.study.jobs import Job
@@ -45,12 +48,12 @@ def study(
 
     device = resolve_device(device)
     if file is not None:
-        given = {"--model": model, "--task": task, "--hours": hours, "--flops": flops, "--money": money, "--price": price,
+        beside = {"--model": model, "--task": task, "--hours": hours, "--flops": flops, "--money": money, "--price": price,
                  "--teacher": teacher, "--columns": columns, "--max-new-tokens": max_new_tokens, "--template": template,
                  "--seeds": None if seeds == NUM_SEEDS else seeds}  # fmt: skip
-        if beside := [option for option, value in given.items() if value is not None]:
+        if twice := [option for option, value in beside.items() if value is not None]:
             raise UsageError(
-                f"{file} says what the study is, and {', '.join(beside)} would say it again. Edit the file."
+                f"{file} says what the study is, and {', '.join(twice)} would say it again. Edit the file."
             )
         chosen = Study.read(file)
         directory = (
@@ -59,7 +62,13 @@ def study(
             else runs / f"study-{file.stem}"
         )
     else:
-        if model is None or task is None or sum(ceiling is not None for ceiling in (hours, money, flops)) != 1:
+        ceilings = {"--hours": hours, "--money": money, "--flops": flops}
+        given = [f"{option} {value:g}" for option, value in ceilings.items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(
+                f"{' and '.join(given)} are {len(given)} ceilings, and a study has one. Leave out the others."
+            )
+        if model is None or task is None or not given:
             raise UsageError(
                 "give --model, --task and one of --hours, --money and --flops; or the path of a study.toml."
             )
@@ -85,10 +94,10 @@ def run_and_watch(study: "Study", directory: Path, runs: Path, workers: int, dev
     from whit.study.resources import choose_workers
     from whit.study.run import expected_runs, run_study
 
-    total, finished = expected_runs(study, directory)
+    total, finished, ahead = expected_runs(study, directory)
     if finished:
         note(f"{finished} of {total} runs are finished; going on.")
-    watch = _Watch(total, finished)
+    watch = _Watch(study, total, finished, ahead)
     chosen = choose_workers(workers or study.workers, model_shape(study.start()), device)
     outcome = run_study(study, directory, runs, workers=chosen, device=device, watch=watch, notify=tell_check)
     watch.ticker.clear()
@@ -119,29 +128,31 @@ def show(outcome: "Outcome", *, json: bool = False) -> None:
 
 
 class _Watch:
-    """Events of a study's jobs as lines."""
+    """Events of a study's jobs as lines.
 
-    def __init__(self, total: int, finished: int) -> None:
-        import time
+    total, finished: of the jobs that are shown. ahead: trainings that are not finished, in whole runs.
+    """
 
-        self.clock, self.total, self.finished, self.first = time.monotonic, total, finished, finished
+    def __init__(self, study: "Study", total: int, finished: int, ahead: float) -> None:
+        self.total, self.finished, self.ahead, self.done = total, finished, ahead, 0.0
+        self.num_stages = {spec.name: len(spec.stage) for spec in study.pipeline}
+        self.weight = {"run": 1.0, "qualify": 1.0, "trial": study.trial_share}
         self.started = time.monotonic()
+        self.trains_since: float | None = None
         self.ticker = Ticker()
         self.now: dict[str, str] = {}
+        self.shares: dict[str, float] = {}  # of the runs that are on the way
 
     def __call__(self, job: "Job", event: dict[str, Any]) -> None:
-        elapsed = self.clock() - self.started
+        elapsed = time.monotonic() - self.started
         if event["event"] == "progress":
-            share = (
-                f"{100 * event['progress']:.0f} %"
-                if "progress" in event
-                else f"scoring, {count(event.get('new_tokens', 0))} tokens written"
-            )
-            seed = _which(job)
-            self.now[job.id] = f"{job.name}{seed}: {share}"
-            # What ends first on a narrow line is the list of jobs, not the time left.
-            self.ticker.show("  ".join([f"{self.finished}/{self.total}", self._left(elapsed), *self.now.values()]))
+            self._progress(job, event)
             return
+        self.shares.pop(job.id, None)
+        if event["event"] == "done":
+            self.done += self.weight.get(job.kind, 0.0)
+        else:
+            self.ahead -= self.weight.get(job.kind, 0.0)
         self.now.pop(job.id, None)
         if job.kind == "prefix":
             if event["event"] == "failed":
@@ -161,9 +172,40 @@ class _Watch:
             f"{100 * estimate:5.1f} % [{100 * low:.1f}, {100 * high:.1f}]{trouble}"
         )
 
-    def _left(self, elapsed: float) -> str:
-        done = self.finished - self.first
-        return f"about {duration(elapsed / done * (self.total - self.finished))} left," if done else "begun,"
+    def _progress(self, job: "Job", event: dict[str, Any]) -> None:
+        if event.get("found"):  # a stage that another run has made: no time of this one
+            return
+        stage, of = int(event.get("stage", 1)), self.num_stages.get(job.name, 1)
+        name = f"{job.name}{_which(job)}" + (f", stage {stage} of {of}" if "stage" in event and of > 1 else "")
+        if "progress" in event:
+            self.now[job.id] = f"{name}: {100 * event['progress']:.0f} %"
+            self.shares[job.id] = self.weight.get(job.kind, 0.0) * (stage - 1 + event["progress"]) / of
+            self.trains_since = self.trains_since or time.monotonic()
+        elif "new_tokens" in event:
+            self.now[job.id] = f"{name}: scoring, {count(event['new_tokens'])} tokens"
+        else:
+            self.now[job.id] = f"{job.name}{_which(job)}"
+        self.ticker.show(
+            fitting([f"{self.finished}/{self.total}", *self._left(), *self.now.values()], self.ticker.columns)
+        )
+
+    def _left(self) -> list[str]:
+        """How long the trainings that are left take, once one is done or a tenth of all: what asks a model is short."""
+        done = self.done + sum(self.shares.values())
+        if self.trains_since is None or done < min(1.0, 0.1 * self.ahead):
+            return []
+        told = time_left(time.monotonic() - self.trains_since, done, max(0.0, self.ahead - done))
+        return [told] if told else []
+
+
+def fitting(parts: Sequence[str], width: int) -> str:
+    """As many of the parts as fit on a line, whole, and how many do not."""
+    for shown in range(len(parts), 0, -1):
+        more = [f"+{len(parts) - shown} more"] if shown < len(parts) else []
+        line = "  ".join([*parts[:shown], *more])
+        if len(line) <= width:
+            return line
+    return parts[0]
 
 
 def _which(job: "Job") -> str:
@@ -184,22 +226,10 @@ def _planned(asked: dict[str, Any], directory: Path, workers: int, device: str, 
     from whit.study.grid import write_study
 
     write_study(directory / "study.toml", planned.study)
-    for line in planned.notes:
-        paragraph(line)
-    names = ", ".join(spec.name for spec in planned.study.pipeline)
-    paragraph(f"pipelines: {names}; {planned.study.seeds} seeds; and {', '.join(planned.study.arms)}")
-    paragraph(
-        f"each pipeline may spend {planned.study.flops:.3g} FLOPs; in all {planned.cost.flops:.3g} FLOPs, about "
-        f"{duration(planned.cost.seconds)} on {planned.workers} workers, {size(planned.cost.memory_bytes)} of memory"
-        + _price(planned.study.price, planned.cost.seconds)
-    )
+    note(str(planned))
     if not plan_only:  # else the path is the result
         note(f"plan: {directory / 'study.toml'}")
     return planned.study
-
-
-def _price(price: float | None, seconds: float) -> str:
-    return "" if price is None else f", {price * seconds / 3600:.2f} at {price:g} an hour"
 
 
 def _name(asked: dict[str, Any]) -> str:

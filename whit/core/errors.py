@@ -39,6 +39,18 @@ class ModelError(WhitError, OSError):
     """A model directory cannot be loaded or saved."""
 
 
+class NoSuchModelError(ModelError, UsageError):
+    """No directory, nickname or repository has the name of the model that was asked for."""
+
+    exit_code = 2
+
+
+class NoSuchColumnError(DataError, UsageError):
+    """A data file has no column of the name that was asked for."""
+
+    exit_code = 2
+
+
 class TemplateError(WhitError, ValueError):
     """Text cannot be rendered to tokens: no chat template, or a prompt longer than the context."""
 
@@ -58,7 +70,22 @@ class CollapseError(RunError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """ " Did you mean 'x'?" for the closest of `known`, or the list of what there is."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    # A ratio alone takes 'sft-rl' for 'sfr': all its letters are there. What was typed wrong is few keys away.
+    close = sorted(get_close_matches(name, known, n=len(known) or 1, cutoff=0.6), key=lambda other: edits(name, other))
     if close:
         return f" Did you mean '{close[0]}'?"
     return f" There is: {', '.join(known)}." if known else ""
+
+
+def edits(a: str, b: str) -> int:
+    """How many letters have to be put in, left out, replaced or swapped with the next one to make `b` of `a`."""
+    before: list[int] = []
+    last = list(range(len(b) + 1))
+    for i, letter in enumerate(a, 1):
+        row = [i]
+        for j, other in enumerate(b, 1):
+            row.append(min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != other)))
+            if before and j > 1 and letter == b[j - 2] and a[i - 2] == other:
+                row[j] = min(row[j], before[j - 2] + 1)
+        before, last = last, row
+    return last[-1]

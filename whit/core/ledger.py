@@ -67,10 +67,19 @@ class Ledger:
         """Raises BudgetError when not even this first piece of work fits."""
         if not self.fits(flops):
             raise BudgetError(
-                f"{what} needs {flops:.3g} FLOPs, but only {(self.limit_flops or 0) - self.flops:.3g} of "
-                f"{self.limit_flops:.3g} are left: the budget is too small for one step. "
+                f"{what} needs {flops:.3g} FLOPs, but {self._left()}: the budget is too small for one step. "
                 "Raise the budget, or make the step smaller (fewer documents, prompts or samples a step)."
             )
+
+    def _left(self) -> str:
+        """What is left, in words; a round of completions, and a stage, may spend more than there was."""
+        limit = self.limit_flops or 0.0
+        if limit <= 0:
+            return f"the stages before it overran the budget by {-limit:.3g}, and nothing is left"
+        if self.flops >= limit:
+            dearest = max(self.accounts, key=lambda purpose: self.accounts[purpose].flops)
+            return f"of the stage's {limit:.3g} nothing is left: {self.flops:.3g} are spent, most of them to {dearest}"
+        return f"only {limit - self.flops:.3g} of {limit:.3g} are left"
 
     def to_plain(self) -> dict[str, Any]:
         return {"limit_flops": self.limit_flops, "accounts": {k: asdict(v) for k, v in self.accounts.items()}}

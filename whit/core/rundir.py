@@ -130,7 +130,8 @@ class Store:
                 yield partial
             finally:
                 with suppress(OSError):
-                    partial.rmdir()  # only when nothing was put into it
+                    if not any(file.is_dir() or file.stat().st_size for file in partial.iterdir()):
+                        shutil.rmtree(partial)  # nothing was put into it
                 os.unlink(lock.name)
 
     def seal(self, partial: Path, record: Mapping[str, Any]) -> Artifact:

@@ -106,6 +106,19 @@ def write_toml(values: Mapping[str, Any]) -> str:
     return "\n".join(_toml_lines(to_plain(values), "")).strip() + "\n"
 
 
+def toml_value(value: Any) -> str:
+    """One plain value as TOML writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_toml_key(k)} = {toml_value(v)}" for k, v in value.items()) + " }"
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's escapes are TOML's
+
+
 def _over_default(model: type[BaseModel], name: str, value: Any) -> Any:
     """A table given in part is laid over the parameter's default: optim = { lr = 1e-5 } keeps a stage's own schedule."""
     default = model.model_fields[name].default if name in model.model_fields else None
@@ -128,7 +141,8 @@ def _model_of(function: Callable[..., Any]) -> type[BaseModel]:
 
 
 def _explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
-    first = error.errors()[0]
+    # A setting of another name explains one that is missing: [[stages]] for [[stage]].
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     path = ".".join(str(key + 1) if isinstance(key, int) else str(key) for key in first["loc"])
     full = ".".join(piece for piece in (where, path) if piece)
     if first["type"] == "extra_forbidden":
@@ -173,25 +187,13 @@ def _toml_lines(table: Mapping[str, Any], prefix: str) -> list[str]:
             for item in value:
                 deeper += ["", f"[[{_toml_key(key)}]]", *_toml_flat(item)]
         else:
-            lines.append(f"{_toml_key(key)} = {_toml_value(value)}")
+            lines.append(f"{_toml_key(key)} = {toml_value(value)}")
     return lines + deeper
 
 
 def _toml_flat(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in table.items()]
+    return [f"{_toml_key(key)} = {toml_value(value)}" for key, value in table.items()]
 
 
 def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml_value(key)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml_value, value)) + "]"
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items()) + " }"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's escapes are TOML's
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)

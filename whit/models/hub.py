@@ -98,8 +98,10 @@ def load_hub(path: Path, *, dtype: torch.dtype = torch.float32, device: str = "c
     from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.modeling_layers import GradientCheckpointingLayer
     from transformers.modeling_utils import AttentionInterface
+    from transformers.utils import logging
 
     AttentionInterface.register(NAME, _attend)
+    logging.disable_progress_bar()  # of weights on this disk
     raw = json.loads((path / "config.json").read_text())
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)

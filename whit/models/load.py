@@ -17,8 +17,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from whit.core.errors import ModelError, did_you_mean
+from whit.core.errors import ModelError, NoSuchModelError, did_you_mean
 from whit.core.files import made_beside, read_record
+from whit.core.hub import answers, quietly
 from whit.core.rundir import saving
 from whit.models.causal import CausalLM
 from whit.models.config import DecoderConfig, parse_config
@@ -100,7 +101,7 @@ def resolve_model(name: str) -> Path:
     if re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
         return _from_hub(name)
     nicknames = [found.name for home in _homes() for found in home.glob("*") if (found / "config.json").exists()]
-    raise ModelError(f"there is no model '{name}': no directory, and no nickname.{did_you_mean(name, nicknames)}")
+    raise NoSuchModelError(f"there is no model '{name}': no directory, and no nickname.{did_you_mean(name, nicknames)}")
 
 
 def _made_by(directory: Path) -> Path | None:
@@ -242,11 +243,25 @@ def _homes() -> list[Path]:
 @cache
 def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import RepositoryNotFoundError
 
-    try:  # folders inside a repository hold other formats of the same weights
-        return Path(snapshot_download(name, allow_patterns=list(HUB_FILES), ignore_patterns=["*/*"]))
+    is_reachable = answers(name, "model")
+    wanted, others = list(HUB_FILES), ["*/*"]  # folders inside a repository hold other formats of the same weights
+    try:
+        with quietly():
+            return Path(
+                snapshot_download(
+                    name, allow_patterns=wanted, ignore_patterns=others, local_files_only=not is_reachable
+                )
+            )
+    except RepositoryNotFoundError as error:
+        raise NoSuchModelError(
+            f"'{name}' is neither a directory nor a nickname here, and the Hugging Face hub shows no model of this name. "
+            "Check the name; a private or gated model needs a token (`hf auth login`)."
+        ) from error
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = reason if is_reachable else "no network, and not in the cache"
         raise ModelError(
             f"'{name}' is neither a directory nor a nickname here, and cannot be fetched from the Hugging Face hub "
             f"({reason}). Without network, copy the model's directory to this machine and give its path."

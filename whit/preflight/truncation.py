@@ -29,10 +29,11 @@ def truncation(
         counts += f", {len(too_long):,} do not fit the context of {renderer.max_length:,} with their prompt"
     if max(cut, len(too_long)) > max_share * len(lengths):
         enough = sorted(lengths)[int((1 - max_share) * (len(lengths) - 1))]
-        return Finding(
-            "failed", counts,
-            f"Set max_new_tokens={2 * enough} or more, leave long examples out, or take a model with a longer context.",
-        )  # fmt: skip
+        most = sorted(room)[int(max_share * (len(room) - 1))]  # that the context leaves after nearly every prompt
+        others = "leave long examples out, or take a model with a longer context."
+        if enough > most:
+            return Finding("failed", counts, others.capitalize())
+        return Finding("failed", counts, f"Set max_new_tokens={min(2 * enough, most)}, {others}")
     return Finding("ok", counts)
 
 

@@ -5,6 +5,7 @@ A collapse or a failure is an outcome, not an interruption: what the pipeline ha
 
 import json
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.core.settings import write_toml
 from whit.core.types import Artifact
+from whit.recipes.needs import check_ends, check_runs
 from whit.recipes.pipeline import NOTHING_LOST, Site, fingerprint, lost, made, run_pipeline
 from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
@@ -30,7 +32,10 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
     Raises PreflightError when a check finds that the run would go wrong in silence.
     Errors of usage are not outcomes: they are raised, but for a budget that was too small for a later stage.
     """
+    check_runs(recipe)
+    check_ends(recipe)
     checks = [] if failure else require(recipe, site)
+    is_begun = (directory / "recipe.toml").exists()
     write_beside(directory / "recipe.toml", write_toml(recipe.resolved()))
     artifacts: list[Artifact] = []
     outcome, error = "failed" if failure else "finished", failure
@@ -40,6 +45,8 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
         if isinstance(problem, UsageError):
             artifacts = run_pipeline(recipe, site, only_found=True) if isinstance(problem, BudgetError) else []
             if not made(recipe, artifacts):
+                if not is_begun:
+                    _leave_nothing(directory)
                 raise
         else:
             write_beside(directory / "traceback.txt", traceback.format_exc())
@@ -77,6 +84,13 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
     }  # fmt: skip
     write_beside(directory / "run.json", json.dumps(run, indent=1))
     return run
+
+
+def _leave_nothing(directory: Path) -> None:
+    """Of a run that was refused."""
+    (directory / "recipe.toml").unlink(missing_ok=True)
+    with suppress(OSError):  # which is there for other reasons, and holds something
+        directory.rmdir()
 
 
 def _stage(artifact: Artifact) -> dict[str, Any]:

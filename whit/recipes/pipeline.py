@@ -9,13 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import BudgetError, RecipeError
+from whit.core.errors import RecipeError
 from whit.core.ledger import Ledger
 from whit.core.parts import find, names
 from whit.core.rundir import Facts, Notify, Run, Store, code_digest, digest_of, read_metrics, silent
 from whit.core.seeds import key64
 from whit.core.settings import all_settings, check_settings, to_plain, write_toml
 from whit.core.types import Artifact
+from whit.recipes.needs import check_ends, check_runs
 from whit.recipes.recipe import Recipe, StageSpec
 from whit.stages._kinds import named_files, needs_teacher
 from whit.stages._model import model_artifact
@@ -48,7 +49,8 @@ def run_pipeline(recipe: Recipe, site: Site, depth: int | None = None, *, only_f
     only_found: run nothing; the list ends before the first stage that is not finished.
     Raises RecipeError when a stage needs a task or teacher that is not there, BudgetError when nothing ends a stage.
     """
-    _check_runs(recipe)
+    check_runs(recipe)
+    check_ends(recipe)
     artifacts: list[Artifact] = []
     artifact: Artifact | None
     start = start_artifact(recipe)
@@ -227,25 +229,3 @@ def task_modules(task: str | Mapping[str, Any] | None) -> list[str]:
     modules = [] if is_file(task) else part_modules(task, "tasks")
     modules += part_modules(normalise(task).get("verifier"), "verifiers")
     return modules + [f"whit.verifiers.{name}" for name in names("verifier")]
-
-
-def _check_runs(recipe: Recipe) -> None:
-    """What a library recipe leaves open and a run needs: refused before the first stage, not after it."""
-    if recipe.task is None:
-        raise RecipeError(
-            "task: this setting is needed and was not given. Add task=NAME (`whit parts task`) or a file."
-        )
-    if recipe.needs_teacher and not recipe.teacher:
-        kind = next(s.kind for s in recipe.stage if needs_teacher(s.kind, s.settings))
-        also = ", or a file of a teacher's texts" if kind == "kd" else ""
-        raise RecipeError(f"teacher: stage {kind} needs one. Add teacher=DIR (a model){also}.")
-    if recipe.budget.flops is not None:
-        return
-    for number, stage in enumerate(recipe.stage, 1):
-        settings = stage.settings
-        ends = settings.get("epochs") is not None and settings.get("source") != "own"
-        if stage.kind in ("sft", "step_by_step", "kd", "minillm", "rl") and not ends:
-            raise BudgetError(
-                f"stage.{number} ({stage.kind}): there is no budget, and nothing else ends this stage. "
-                "Add budget.hours=1 or budget.flops=1e15."
-            )

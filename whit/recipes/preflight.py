@@ -75,7 +75,7 @@ def preflight(recipe: Recipe, site: Site, notify: Callable[[Checked], None] = la
 
 
 def require(recipe: Recipe, site: Site) -> list[Checked]:
-    """What was found; the site is notified of what is not ok.
+    """What was found; the site is notified of what is not ok and does not stop the run.
 
     Raises PreflightError for the first check that failed and that the recipe does not ignore.
     """
@@ -84,10 +84,11 @@ def require(recipe: Recipe, site: Site) -> list[Checked]:
             find("check", name)  # raises, with what it could have meant
     found = preflight(recipe, site) if recipe.task is not None else []
     for checked in found:
-        if checked.status != "ok":
+        stops = checked.status == "failed" and checked.check not in recipe.ignore_checks
+        if checked.status != "ok" and not stops:  # what stops the run is told by its error
             told = {key: str(getattr(checked, key)) for key in ("check", "status", "message", "remedy")}
             site.notify({"recipe": recipe.name, **told})
-        if checked.status == "failed" and checked.check not in recipe.ignore_checks:
+        if stops:
             raise PreflightError(
                 f"pre-flight check '{checked.check}' failed: {checked.message}. {checked.remedy} "
                 f'To run all the same: ignore_checks = ["{checked.check}"].'

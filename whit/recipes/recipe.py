@@ -14,6 +14,7 @@ from whit.stages._checks import check_stage
 from whit.stages._kinds import FREE, makes_data, named_files, needs_teacher
 
 LIBRARY = Path(__file__).parent / "library"
+CEILINGS = ("flops", "hours", "money")
 
 
 class Budget(Frozen):
@@ -83,7 +84,8 @@ class Recipe(Frozen):
     max_new_tokens: where completions are cut off, in training as in evaluation.
     lr_factor: what the peak learning rate of every stage is multiplied with; trials choose it.
     stop: take the weights of the time that does best on dev; None takes the last ones.
-    compile: have PyTorch compile the layers for training, where a trial on the model shows that it is right and pays.
+    compile: have PyTorch compile the layers for training, where a trial on the model shows that it is right and pays. What
+        was trained without it is trained again: what the trial will show is not known when a finished stage is looked for.
     study: whether a study that is planned from a model and a task takes this recipe of the library by itself.
     ignore_checks: pre-flight checks whose failure does not stop the run.
     template: None takes the model's chat template; "plain" is Question: ... Answer: ... for base models without one.
@@ -113,6 +115,7 @@ class Recipe(Frozen):
         tree = read_toml(_locate(str(source)))
         for assignment in overrides:
             override(tree, assignment)
+        _one_ceiling(tree, overrides)
         return cls.make(tree)
 
     @classmethod
@@ -169,6 +172,14 @@ class Recipe(Frozen):
 def library() -> dict[str, Path]:
     """The recipes that whit ships, by name."""
     return dict(sorted((path.stem, path) for path in LIBRARY.glob("*.toml")))
+
+
+def _one_ceiling(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    """A ceiling among the overrides stands in place of the file's, whatever it is counted in; two of them stay two."""
+    given = [name for name in CEILINGS if any(text.partition("=")[0].strip() == f"budget.{name}" for text in overrides)]
+    for name in CEILINGS if given and isinstance(tree["budget"], dict) else ():
+        if name not in given:
+            tree["budget"].pop(name, None)
 
 
 def _locate(source: str) -> Path:

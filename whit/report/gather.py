@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import RunError
+from whit.core.errors import RunError, UsageError
 from whit.core.files import made_beside, read_record, read_rows
 from whit.core.settings import read_toml
 
@@ -29,9 +29,12 @@ Json = dict[str, Any]
 
 
 def gather(directory: Path) -> Json:
-    """What the page is made of. Raises RunError for a directory that holds no study that was compared."""
+    """What the page is made of.
+
+    Raises UsageError for a directory that holds no study that was compared, RunError for one of an older whit.
+    """
     if not (directory / "leaderboard.json").exists():
-        raise RunError(f"{directory} holds no leaderboard.json: give the directory of a study that has run.")
+        raise UsageError(f"{directory} {_lack(directory)}")
     study, board = read_toml(directory / "study.toml"), read_record(directory / "leaderboard.json")
     if "verdict" not in board or "protocol" not in board:
         raise RunError(f"{directory} was written by an older whit: run its study again, then report.")
@@ -39,6 +42,16 @@ def gather(directory: Path) -> Json:
     files = {path.parent.name: path for path in sorted(directory.glob("runs/*/run.json"))}
     files = {name: file for name, file in files.items() if pipeline_of(name) in shown}
     return gather_runs(study, board, files, {path.stem: path for path in sorted(directory.glob("arms/*.json"))})
+
+
+def _lack(directory: Path) -> str:
+    if not directory.is_dir():
+        return "is no directory. `whit runs` lists the runs and studies that there are."
+    if (directory / "recipe.toml").exists():
+        return "holds a recipe.toml and no run.json: its run has not ended. Run the same command again."
+    if (directory / "study.toml").exists():
+        return "holds a study.toml and no leaderboard.json: its study has not ended. Run the same command again."
+    return "holds no leaderboard.json and no run.json: give the directory of a study or of a run."
 
 
 def gather_runs(study: Json, board: Json, files: Mapping[str, Path], arms: Mapping[str, Path]) -> Json:

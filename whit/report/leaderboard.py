@@ -12,13 +12,12 @@ def render(board: Mapping[str, Any]) -> str:
     """The table, then what a reader has to know to use it."""
     rows = board["rows"]
     width = min(18, max([8, *(len(row["name"]) for row in rows)]))
-    head = f"{'pipeline':<{width}} {'accuracy %':>19} {'against zero-shot':>22} {'greedy':>6} {'GFLOPs':>8}"
+    head = f"{'pipeline':<{width}} {'accuracy %':>19} {'minus zero-shot  ':>22} {'greedy':>6} {'GFLOPs':>8}"
     dearest = max((row["flops"] for row in rows if row["is_trained"]), default=0.0)
     lines = [head, "-" * len(head)]
     for row in rows:
-        mark = "*" if row["difference"] and row["difference"]["low"] > 0 else " "
         lines.append(
-            f"{row['name'][:width]:<{width}} {_interval(row['accuracy']):>19} {_difference(row['difference']) + mark:>22} "
+            f"{row['name'][:width]:<{width}} {_interval(row['accuracy']):>19} {_difference(row['difference']):>22} "
             f"{100 * row['greedy']:>6.1f} {_cost(row):>8}"
         )
         troubled = {k: v for k, v in row["outcomes"].items() if k != "finished"}
@@ -64,9 +63,11 @@ def _interval(interval: Mapping[str, float]) -> str:
 
 
 def _difference(interval: Mapping[str, float] | None) -> str:
+    """With a star where zero is outside, on either side."""
     if interval is None:
-        return "-"
-    return f"{100 * interval['estimate']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
+        return "- "
+    mark = "*" if interval["low"] > 0 or interval["high"] < 0 else " "
+    return f"{100 * interval['estimate']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]{mark}"
 
 
 def _cost(row: Mapping[str, Any]) -> str:

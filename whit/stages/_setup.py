@@ -33,7 +33,10 @@ from whit.training.signals import Forward, score
 
 NUM_WATCHED = 64
 SCORED_TOKENS = 4096  # at once, without gradient: more are no faster
-NO_RATIONALE = 'no training example has a rationale. Use source = "answers" or source = "own".'
+NO_RATIONALE = (
+    "no training example has a rationale. Use the recipe sft-answers or sft-own; in a recipe of your own, "
+    'source = "answers" or source = "own".'
+)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from whit.core.errors import BudgetError
 from whit.core.flops import Shape, causal_pairs, forward_flops, train_flops
 from whit.core.parts import bind
 from whit.core.settings import read_toml
+from whit.core.words import duration, size
 from whit.recipes.machine import Rates, scoring_seconds, training_seconds
 from whit.recipes.recipe import Recipe, StageSpec, library
 from whit.study.jobs import plan_jobs
@@ -37,6 +38,9 @@ class Estimate:
     seconds: float
     memory_bytes: float
     flops: float
+
+    def __str__(self) -> str:
+        return f"{self.flops:.3g} FLOPs in all, about {duration(self.seconds)}, {size(self.memory_bytes)} of memory"
 
 
 def choose_pipelines(*, has_rationales: bool, has_teacher: bool) -> tuple[list[dict[str, Any]], list[str]]:

@@ -4,6 +4,7 @@ They are compared as a study's are, paired by item, but to the first pipeline th
 budgets may differ, and nobody said beforehand what would be compared.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from whit.study.openings import openings
 from whit.study.records import Row, aligned, item_scores, one_protocol, run_row
 from whit.study.verdict import Verdict
 
+JUDGED_BY = ("task", "template", "max_new_tokens", "evaluate")
 Json = dict[str, Any]
 Runs = dict[str, tuple[Path, Json]]
 """Directory and record of a run by its label, such as "sft-seed0"."""
@@ -53,6 +55,7 @@ def read_runs(directories: Sequence[Path]) -> Runs:
 def compare_runs(runs: Runs) -> Leaderboard:
     """A leaderboard of loose runs. Raises RunError when they were judged by different protocols or on other items."""
     records = {label: record for label, (_, record) in runs.items()}
+    _check_alike(runs)
     protocol = one_protocol(", ".join(str(directory) for directory, _ in runs.values()), list(records.values()))
     by_label = {label: item_scores(label, record, _scores(*runs[label])) for label, record in records.items()}
     first, items = next(iter(by_label.items()))
@@ -84,6 +87,16 @@ def compare_runs(runs: Runs) -> Leaderboard:
     )  # fmt: skip
 
 
+def _check_alike(runs: Runs) -> None:
+    """Raises RunError that names what the runs were judged by and differ in, such as the task."""
+    recipes = [read_toml(directory / "recipe.toml") for directory, _ in runs.values()]
+    for name in JUDGED_BY:
+        found = {json.dumps(recipe.get(name), sort_keys=True): recipe.get(name) for recipe in recipes}
+        if len(found) > 1:
+            told = ", ".join("not set" if value is None else str(value) for value in found.values())
+            raise RunError(f"these runs differ in {name} ({told}), so they cannot be compared. Report each alone.")
+
+
 def _sentence(num_pipelines: int, has_seeds: bool) -> str:
     if num_pipelines == 1:
         return "One pipeline: nothing to compare it with."
@@ -94,9 +107,11 @@ def _sentence(num_pipelines: int, has_seeds: bool) -> str:
 
 def _record(directory: Path) -> Json:
     file = directory / "run.json"
-    if not file.exists() or not (directory / "recipe.toml").exists():
+    if missing := [name for name in ("run.json", "recipe.toml") if not (directory / name).exists()]:
+        if missing == ["run.json"]:
+            raise UsageError(f"{directory} holds no run.json: its run has not ended. Run the same command again.")
         raise UsageError(
-            f"{directory} holds no run.json and recipe.toml: give directories of runs, or the directory of a study."
+            f"{directory} holds no {' and no '.join(missing)}: give directories of runs, or the directory of a study."
         )
     record = read_record(file)
     needed = ("name", "seed", "outcome", "error", "stages", "score", "score_path", "protocol")

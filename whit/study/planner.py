@@ -8,7 +8,9 @@ from typing import Any
 
 from whit.core.errors import BudgetError, DataError
 from whit.core.flops import Shape
+from whit.core.words import HOURS, plural, wrapped
 from whit.recipes.machine import Rates, TaskFacts, measure_rates, model_shape, task_facts
+from whit.recipes.needs import check_teacher
 from whit.recipes.pipeline import Site
 from whit.recipes.recipe import StopSpec, in_hours
 from whit.recipes.stop import LEAST_ITEMS
@@ -47,6 +49,19 @@ class Planned:
     workers: int
     notes: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """What was found, what will run, and what it costs, in lines of at most 80 columns."""
+        names = ", ".join(spec.name for spec in self.study.pipeline)
+        runs = f"pipelines: {names}; {plural(self.study.seeds, 'seed')}; and {', '.join(self.study.arms)}"
+        price = self.study.price and f", {self.price:.2f} at {self.study.price:g} an hour"
+        each = f"each pipeline may spend {self.study.flops:.3g} FLOPs; {self.cost} on {plural(self.workers, 'worker')}"
+        return "\n".join(wrapped(line) for line in (*self.notes, runs, each + (price or "")))
+
+    @property
+    def price(self) -> float:
+        """What the study is expected to cost, at the study's price an hour; 0 without one."""
+        return (self.study.price or 0.0) * self.cost.seconds / HOURS
+
 
 def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu") -> Planned:
     """asked: model, task; hours, money with price, or flops; teacher, seeds, max_new_tokens, template.
@@ -60,6 +75,8 @@ def plan_study(asked: Mapping[str, Any], *, workers: int = 0, device: str = "cpu
     carried = ("model", "task", "teacher", "seeds", "template", "price")
     base = {key: asked.get(key) for key in carried if asked.get(key) is not None}
     draft = Study.make({**base, "flops": 1e12, "pipeline": [{"name": "sft", "stage": [{"kind": "sft"}]}]})
+    if asked.get("teacher"):
+        check_teacher(asked["teacher"])
     facts = task_facts(draft.start())
     if facts.num_test < LEAST_TEST:
         raise DataError(
@@ -149,8 +166,8 @@ def _with_trials(study: Study, shape: Shape, rates: Rates) -> tuple[Study, str]:
     )
     if study.stop is None or least < MIN_STEPS:
         return study, (
-            f"no learning rates are tried: an eighth of this budget is {least:.0f} steps of the shortest stage, and "
-            f"{MIN_STEPS} are needed to judge one; the defaults are taken"
+            f"no learning rates are tried: an eighth of this budget is {plural(int(least), 'step')} of the shortest stage, "
+            f"and {MIN_STEPS} are needed to judge one; the defaults are taken"
         )
     factors = ", ".join(f"{factor:g}" for factor in FACTORS)
     return study.model_copy(update={"trials": FACTORS}), (

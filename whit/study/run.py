@@ -11,6 +11,7 @@ from whit.core.files import read_record
 from whit.core.rundir import Notify, silent, write_beside
 from whit.core.types import Interval
 from whit.recipes.export import export_model
+from whit.recipes.needs import check_runs
 from whit.recipes.pipeline import Site, fingerprint
 from whit.recipes.preflight import require
 from whit.recipes.recipe import Recipe
@@ -54,6 +55,7 @@ def run_study(
     def do(jobs: list[Job], study: Study, plan: str) -> None:
         jobs = _unfinished(jobs, directory, study)
         for name in {job.name: None for job in jobs if job.kind != "arm"}:
+            check_runs(study.recipe(name, 0))
             require(study.recipe(name, 0), site)  # here, so that no worker starts in vain and no record goes
         write_study(directory / plan, study)
         _do(jobs, directory, root, workers=workers, device=device, watch=watch or (lambda *_: None), plan=plan)
@@ -69,19 +71,23 @@ def run_study(
     return Outcome(board, directory, exported)
 
 
-def expected_runs(study: Study, directory: Path) -> tuple[int, int]:
-    """How many jobs a study shows in all its rounds, about, and how many of them are recorded."""
+def expected_runs(study: Study, directory: Path) -> tuple[int, int, float]:
+    """How many jobs a study shows in all its rounds, about, and how many of them are recorded; and the trainings that are
+    left, in whole runs: a trial is a share of one."""
     jobs = [*trial_jobs(study), *qualifying_jobs(study)]
     last = [job for job in plan_jobs(study) if job.kind != "prefix"]
     controls = len(study.pipeline) - len(study.candidates)
     going_on = len(study.pipeline) if not qualifying_jobs(study) else (study.finalists or 0) + controls
     total = len(jobs) + len(study.arms) + going_on * study.seeds
-    finished = sum(is_recorded(job, directory, study) for job in jobs)
+    left = [job for job in jobs if not is_recorded(job, directory, study)]
     final = directory / "final.toml"
     tuned = Study.read(final) if final.exists() else study
     known = {spec.name for spec in tuned.pipeline}
-    finished += sum(is_recorded(job, directory, tuned) for job in last if job.kind == "arm" or job.name in known)
-    return total, finished
+    tested = [job for job in last if job.kind == "arm" or job.name in known]
+    tested = [job for job in tested if is_recorded(job, directory, tuned)]
+    runs = going_on * study.seeds - sum(job.kind == "run" for job in tested)
+    ahead = runs + sum(study.trial_share if job.kind == "trial" else 1.0 for job in left)
+    return total, len(jobs) - len(left) + len(tested), ahead
 
 
 def _unfinished(jobs: list[Job], directory: Path, study: Study) -> list[Job]:
@@ -156,7 +162,9 @@ def export_best(directory: Path, target: Path) -> Path:
         "chosen by": f"the study's verdict; of its seeds, the best on {board['chosen_on']}{biased}",
         "items": f"{board['num_items']} x {board['num_samples']} samples",
     }
-    if gain and gain["low"] <= 0:
+    if gain and gain["high"] < 0:
+        facts["caution"] = "the gain's interval is below zero: this study shows that the training did harm"
+    elif gain and gain["low"] <= 0:
         facts["caution"] = "the gain's interval holds zero: this study does not show that the training helped"
     return export_model(directory, target, facts)
 

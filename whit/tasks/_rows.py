@@ -8,6 +8,7 @@ from typing import Any
 
 from whit.core.errors import DataError
 from whit.core.files import read_rows
+from whit.core.hub import data_sets
 from whit.core.seeds import key64
 
 Row = dict[str, Any]
@@ -28,12 +29,15 @@ def published_rows(
             return read_rows(file)
     if path:
         raise DataError(f"there is no {name}.jsonl.gz or {name}.jsonl in {path}.")
+    is_reachable = True
     try:
         import datasets
 
-        return [dict(row) for row in datasets.load_dataset(hub, config, split=split)]
+        with data_sets(hub) as is_reachable:
+            return [dict(row) for row in datasets.load_dataset(hub, config, split=split)]
     except Exception as error:  # not installed, offline, gone: the user has the same three ways in every case
         cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        cause = cause if is_reachable else "no network, and not in the cache"
         raise DataError(
             f"the rows of {name} are not on this machine. Set the task's path, or $WHIT_DATA (now "
             f"{os.environ.get('WHIT_DATA', 'not set')}), to a folder that holds {name}.jsonl.gz; or let it read "

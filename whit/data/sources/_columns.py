@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from whit.core.answers import INSTRUCTIONS, parse_number
-from whit.core.errors import DataError, UsageError, did_you_mean
+from whit.core.errors import DataError, NoSuchColumnError, UsageError, did_you_mean
 from whit.core.seeds import key64
 from whit.core.types import AnswerFormat, Example, Split
 
@@ -87,7 +87,9 @@ def _resolve(present: list[str], columns: Columns, where: str) -> tuple[dict[str
         if field not in ALIASES:
             raise UsageError(f"columns: there is no field '{field}'.{did_you_mean(field, ALIASES)}")
         if column not in present:
-            raise DataError(f"{where}: there is no column '{column}' for {field}.{_did_you_mean(column, present)}")
+            raise NoSuchColumnError(
+                f"{where}: there is no column '{column}' for {field}.{_did_you_mean(column, present)}"
+            )
     by_name = {name.strip().casefold(): name for name in present}
     free = {key: name for key, name in by_name.items() if name not in chosen.values()}
     for field, aliases in ALIASES.items():
@@ -120,7 +122,8 @@ def _parse(columns: Columns) -> Mapping[str, str]:
 
 
 def _did_you_mean(column: str, present: list[str]) -> str:
-    return f"{did_you_mean(column, present)} The columns are: {', '.join(present)}."
+    meant = did_you_mean(column, present)
+    return f"{meant if meant.startswith(' Did') else ''} The columns are: {', '.join(present)}."
 
 
 def _cell(row: Row, column: str) -> str:

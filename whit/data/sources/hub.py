@@ -1,10 +1,10 @@
 """A data set of the Hugging Face hub as a source."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from whit.core.errors import DataError
+from whit.core.hub import data_sets
 from whit.core.types import AnswerFormat
 from whit.data.sources._columns import SPLIT_NAMES, Columns, examples_of
 from whit.data.splits import Splits, split_examples
@@ -59,35 +59,17 @@ def _load(name: str, config: str | None, revision: str | None) -> Mapping[str, A
         raise DataError(
             f"{name}: reading the hub needs the package datasets. Run pip install 'whit[hub]', or give a file."
         ) from None
-    was_offline, is_reachable = datasets.config.HF_HUB_OFFLINE, Path(name).exists() or _answers(name)
-    # Asked for what it cannot reach, datasets tries again for half a minute; offline, it looks into its cache at once.
-    datasets.config.HF_HUB_OFFLINE = was_offline or not is_reachable
-    try:
-        loaded = datasets.load_dataset(name, config, revision=revision)
-    except Exception as error:  # datasets raises a dozen types for: offline, no such name, config needed, no access
-        first_line = str(error).partition("\n")[0]
-        reason = f"{type(error).__name__}: {first_line}" if is_reachable else "no network, and not in the cache"
-        raise DataError(
-            f"the data set '{name}' cannot be read from the hub: {reason}. Check the name, "
-            "config and network; on a machine without network, download it elsewhere and give it as a file."
-        ) from error
-    finally:
-        datasets.config.HF_HUB_OFFLINE = was_offline
+    with data_sets(name) as is_reachable:
+        try:
+            loaded = datasets.load_dataset(name, config, revision=revision)
+        except Exception as error:  # datasets raises a dozen types for: offline, no such name, config needed, no access
+            first_line = str(error).partition("\n")[0]
+            reason = f"{type(error).__name__}: {first_line}" if is_reachable else "no network, and not in the cache"
+            raise DataError(
+                f"the data set '{name}' cannot be read from the hub: {reason}. Check the name, "
+                "config and network; on a machine without network, download it elsewhere and give it as a file."
+            ) from error
     return {split: [_written_out(row, rows.features) for row in rows] for split, rows in loaded.items()}
-
-
-def _answers(name: str) -> bool:
-    """Whether the hub answers at all: a refusal is an answer."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        HfApi().dataset_info(name, timeout=10)
-    except HfHubHTTPError:
-        return True
-    except Exception:  # no name, no route, no connection: the type is the HTTP library's
-        return False
-    return True
 
 
 def _written_out(row: Mapping[str, Any], features: Mapping[str, Any]) -> dict[str, Any]:

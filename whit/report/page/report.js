@@ -45,7 +45,8 @@ const cell = (content, name) => el("td", { class: name || null }, content);
 const percent = (share) => (share === null || share === undefined ? "-" : (100 * share).toFixed(1));
 const signed = (share) => (share >= 0 ? "+" : "") + (100 * share).toFixed(1);
 const interval = (i) => (i ? `${percent(i.estimate)} [${percent(i.low)}, ${percent(i.high)}]` : "-");
-const gain = (i) => (i ? `${signed(i.estimate)} [${signed(i.low)}, ${signed(i.high)}]` : "-");
+const excludesZero = (i) => i.low > 0 || i.high < 0;
+const gain = (i) => (i ? `${signed(i.estimate)} [${signed(i.low)}, ${signed(i.high)}]${excludesZero(i) ? "*" : ""}` : "-");
 function flops(value) {
   if (!value) return "0";
   for (const [unit, size] of [["E", 1e18], ["P", 1e15], ["T", 1e12], ["G", 1e9], ["M", 1e6]])
@@ -103,7 +104,9 @@ const task = typeof data.study.task === "string" ? data.study.task : data.study.
 const short = (path) => String(path).split("/").filter(Boolean).pop();
 document.getElementById("title").textContent = `${short(data.study.model)} on ${short(task)}`;
 document.getElementById("about").textContent =
-  `${rows.filter((r) => r.is_trained && !r.is_control).length} trainings x ${data.study.seeds} seeds, each with up to ${flops(data.study.flops)}; ` +
+  `${rows.filter((r) => r.is_trained && !r.is_control).length} trainings` +
+  (rows.some((r) => r.is_control) ? ` and ${rows.filter((r) => r.is_control).length} controls` : "") +
+  ` x ${data.study.seeds} seeds, each with up to ${flops(data.study.flops)}; ` +
   `${whole(board.num_items)} test items x ${board.num_samples} samples.`;
 document.getElementById("footer").textContent = `Made ${data.made} from ${data.directory}, protocol ${board.protocol}. Intervals are 95 %, clustered by group. ` +
   (!board.looks ? "" : `The test split was opened for ${board.looks} models here` +
@@ -149,10 +152,10 @@ const ranking = rows.map((row) => el("tr", { class: row.name === verdict.recomme
 section("ranking", "Ranking",
   el("figure", {}, drawn(bars), el("figcaption", {},
     "Mean accuracy over seeds, items and samples, with 95 % intervals; small dots are single seeds, dashed rows train nothing.")),
-  table(["pipeline", "accuracy %", "against " + (board.reference || "zero_shot").replace("_", "-"), "greedy %", "strict %", "cost of a run", "from nothing", "time here", "seeds"], ranking,
+  table(["pipeline", "accuracy %", "minus " + (board.reference || "zero_shot").replace("_", "-"), "greedy %", "strict %", "cost of a run", "from nothing", "time here", "seeds"], ranking,
     { label: "Ranking" }),
   el("p", { class: "muted small" },
-    "From nothing: with trials, choices on dev, and the writing of a teacher's texts that were given. Intervals of the differences hold simultaneously. The shortlist is what simultaneous intervals against the best cannot exclude."));
+    "From nothing: with trials, choices on dev, and the writing of a teacher's texts that were given. Intervals of the differences hold simultaneously (* excludes zero). The shortlist is what simultaneous intervals against the best cannot exclude."));
 
 // Accuracy against cost.
 function scatter(unit, price) {

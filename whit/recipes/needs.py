@@ -1,0 +1,48 @@
+"""What a run needs and a library recipe leaves open: refused before the first stage, and before anything is written."""
+
+from pathlib import Path
+
+from whit.core.errors import BudgetError, RecipeError
+from whit.recipes.recipe import Recipe
+from whit.stages._kinds import needs_teacher
+from whit.stages._model import model_shape
+from whit.stages._task import is_file
+from whit.stages._teachers import is_cache
+
+
+def check_runs(recipe: Recipe) -> None:
+    """Raises RecipeError for a task or teacher that is not given, NoSuchModelError for a teacher that is not there."""
+    if recipe.task is None:
+        raise RecipeError(
+            "task: this setting is needed and was not given. Add task=NAME (`whit parts task`) or a file."
+        )
+    if recipe.needs_teacher and not recipe.teacher:
+        kind = next(s.kind for s in recipe.stage if needs_teacher(s.kind, s.settings))
+        also = ", or a file of a teacher's texts" if kind == "kd" else ""
+        raise RecipeError(f"teacher: stage {kind} needs one. Add teacher=DIR (a model){also}.")
+    if recipe.needs_teacher and recipe.teacher:
+        check_teacher(recipe.teacher)
+
+
+def check_teacher(name: str) -> None:
+    """Raises RecipeError or NoSuchModelError when there is no such file of texts or model. Loads no weights."""
+    if is_cache(Path(name)):
+        return
+    if not is_file(name):
+        model_shape(name)
+    elif not Path(name).is_file():
+        raise RecipeError(f"teacher: there is no file {name}. Give a model, or a file of a teacher's texts.")
+
+
+def check_ends(recipe: Recipe) -> None:
+    """Raises BudgetError when nothing ends a stage."""
+    if recipe.budget.flops is not None:
+        return
+    for number, stage in enumerate(recipe.stage, 1):
+        settings = stage.settings
+        ends = settings.get("epochs") is not None and settings.get("source") != "own"
+        if stage.kind in ("sft", "step_by_step", "kd", "minillm", "rl") and not ends:
+            raise BudgetError(
+                f"stage.{number} ({stage.kind}): there is no budget, and nothing else ends this stage. "
+                "Add budget.hours=1 or budget.flops=1e15."
+            )
