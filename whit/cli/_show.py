@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any, TextIO
 
+from whit.core.parts import names
 from whit.core.words import WIDTH, count, duration, wrapped
 
 # What has to be done before a time left is told: the first steps take longer, and the first jobs are shorter.
@@ -114,11 +115,9 @@ class StageView:
             return
         if stage != self.stage:
             self.stage, self.started, self.first = stage, time.monotonic(), progress
-        numbers = [
-            f"{name} {line[name]:.3f}"
-            for name in ("cross_entropy", "prediction", "explanation", "forward_kl", "reward", "entropy")
-            if isinstance(line.get(name), float)
-        ]
+        shown = ("reward", "cross_entropy", "prediction", "explanation", *names("objective"), "entropy")
+        found = dict.fromkeys(name for name in shown if isinstance(line.get(name), float))
+        numbers = [f"{name} {line[name]:.3f}" for name in list(found)[:3]]
         rate = f"{line['tokens'] / line['seconds']:.0f} tok/s" if line.get("tokens") and line.get("seconds") else ""
         left = time_left(time.monotonic() - self.started, progress - self.first, 1 - progress)
         self.ticker.show(f"{stage} {100 * progress:3.0f} %  {'  '.join([*numbers, rate, left])}")

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from whit.cli._options import Device, Json, resolve_device
-from whit.cli._show import Ticker, as_json, duration, note, say
+from whit.cli._show import Ticker, as_json, note, say
+from whit.core.words import duration
 
 
 def cache(

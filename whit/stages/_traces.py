@@ -87,11 +87,13 @@ def fits(renderer: Renderer, messages: Sequence[Message], ids: Sequence[int]) ->
 
 
 def lengths(traces: Sequence[Trace]) -> dict[str, Any]:
-    """What every report says of what was kept: how many, of how many problems, right ones, and their lengths in tokens."""
+    """What every report says of what was kept: how many, of how many problems, right ones if they were judged,
+    and their lengths in tokens."""
     sizes = sorted(len(trace.ids) for trace in traces)
+    judged = [trace.correct for trace in traces if trace.correct is not None]
     return {
         "kept": len(traces), "problems": len({trace.id for trace in traces}),
-        "kept_correct": sum(trace.correct is True for trace in traces),
+        "kept_correct": None if judged == [] else sum(judged),
         "tokens": sum(sizes), "tokens_mean": fmean(sizes), "tokens_median": sizes[len(sizes) // 2], "tokens_max": sizes[-1],
     }  # fmt: skip
 

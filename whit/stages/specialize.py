@@ -55,6 +55,7 @@ def specialize(
     formats: Formats = Formats(),
     demonstrations: Annotated[int, Field(gt=0)] = 4,
     max_per_problem: Annotated[int, Field(gt=0)] = 10,
+    problems: Annotated[int, Field(gt=0)] | None = None,
 ) -> Artifact:
     """Make traces of the training split in four formats, for a stage `sft` with source = "traces".
 
@@ -65,6 +66,7 @@ def specialize(
         the problem itself. Where the context has no room for all of them, fewer; without room for one, it is left out.
     max_per_problem: at most so many solutions of one problem, drawn at random. The paper takes all, and easy problems
         then weigh many times as much as hard ones.
+    problems: so many of the solved ones, drawn at random; None takes all. Long prompts take 2 ms each to make.
     GSM8K's calculator notes are removed. The report counts examples and tokens of each format, and what was left out.
     Raises RecipeError when no format has a weight, and DataError when no problem has a solution.
     """
@@ -74,8 +76,16 @@ def specialize(
     renderer = renderer_at(start.path, run.template)
     traces = load_traces(start, "specialize") if source == "traces" else None
     found, counts = solutions(examples, traces, renderer, max_per_problem, run.seed)
-    maker = Maker(renderer, [e for e in examples if e.id in found], found, formats, demonstrations, run.seed)
-    made = list(maker)
+    solved = [example for example in examples if example.id in found]
+    if problems is not None and problems < len(solved):
+        drawn = set(stream(run.seed, "specialize-problems").sample(range(len(solved)), problems))
+        solved = [example for index, example in enumerate(solved) if index in drawn]
+    maker = Maker(renderer, solved, found, formats, demonstrations, run.seed)
+    made: list[tuple[str, Trace]] = []
+    for pair in maker:
+        if len(made) % 500 == 0:
+            run.notify({"documents": len(made), "of": len(FORMATS) * len(solved)})
+        made.append(pair)
     return save_traces(start, run, [t for _, t in made], {**counts, **maker.counts, "formats": shares(made)})
 
 
