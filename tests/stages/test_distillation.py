@@ -510,6 +510,15 @@ def test_without_the_teachers_share_minillms_first_step_is_plain_policy_gradient
     assert abs(values[1]) > 1e-3
 
 
+def test_data_is_made_once_for_all_rates(tiny_model, sums):
+    stages = [{"kind": "rejection", "writer": "student"}, {"kind": "sft", "source": "traces"}]
+    tree = {"name": "x", "model": str(tiny_model), "task": str(sums), "stage": stages}
+    plain, faster = (Recipe.make({**tree, "lr_factor": factor}) for factor in (1.0, 3.0))
+    for number, is_same in ((1, True), (2, False)):
+        keys = [stage_facts(r, number, r.stage[number - 1], None, 1e9, "cpu").key() for r in (plain, faster)]
+        assert (keys[0] == keys[1]) == is_same
+
+
 def test_a_teacher_that_changes_at_its_place_changes_the_key_and_the_fingerprint(tiny_model, sums, tmp_path):
     keys, prints = [], []
     for seed in (1, 2):

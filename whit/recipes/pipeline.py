@@ -18,7 +18,7 @@ from whit.core.settings import all_settings, check_settings, to_plain, write_tom
 from whit.core.types import Artifact
 from whit.recipes.needs import check_ends, check_runs
 from whit.recipes.recipe import Recipe, StageSpec
-from whit.stages._kinds import named_files, needs_teacher
+from whit.stages._kinds import makes_data, named_files, needs_teacher
 from whit.stages._model import model_artifact
 from whit.stages._probe import bfloat16_pays
 from whit.stages._task import is_file, normalise, task_digest
@@ -132,9 +132,10 @@ def stage_facts(
     """Everything that the stage's artifact depends on."""
     settings = to_plain(all_settings(find("stage", stage.kind), stage.settings, f"stage.{number}"))
     settings |= {"task": recipe.task, "template": recipe.template, "max_new_tokens": recipe.max_new_tokens}
-    if recipe.lr_factor != 1:
+    trains = not makes_data(stage.kind)  # what makes data for several rates is made once
+    if recipe.lr_factor != 1 and trains:
         settings["lr_factor"] = recipe.lr_factor
-    if recipe.compile:
+    if recipe.compile and trains:
         settings["compile"] = True
     if recipe.stop and number == len(recipe.stage):
         settings["stop"] = to_plain(recipe.stop)
