@@ -20,6 +20,16 @@ def divergence(p_TV: Tensor, q_TV: Tensor) -> Tensor:
     return (p_TV.exp() * gap_TV).sum(-1)
 
 
+def jensen_shannon(p_TV: Tensor, q_TV: Tensor, beta: float) -> Tensor:
+    """beta KL(p || m) + (1 - beta) KL(q || m) of each row, m = beta p + (1 - beta) q; at 0 KL(p || q), at 1 KL(q || p)."""
+    if beta == 0:
+        return divergence(p_TV, q_TV)
+    if beta == 1:
+        return divergence(q_TV, p_TV)
+    mixed_TV = mixture(p_TV, q_TV, beta)
+    return beta * divergence(p_TV, mixed_TV) + (1 - beta) * divergence(q_TV, mixed_TV)
+
+
 def mixture(p_TV: Tensor, q_TV: Tensor, share: float) -> Tensor:
     """log(share p + (1 - share) q), of probabilities, not of logits; share strictly between 0 and 1."""
     least = torch.finfo(p_TV.dtype).min / 4  # the gradient of logaddexp(-inf, -inf) is NaN

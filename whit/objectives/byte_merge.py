@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from whit.objectives._logspace import divergence, mixture
+from whit.objectives._logspace import jensen_shannon
 from whit.objectives._types import PerToken
 from whit.objectives.uld import sorted_distance
 
@@ -30,13 +30,7 @@ def byte_merge(
     """
     teacher_GC = teacher_group_logprobs_GW[:, teacher_common_ids_C]
     student_GC = group_logprobs_GV[:, common_ids_C]
-    if beta == 0:
-        matched_G = divergence(teacher_GC, student_GC)
-    elif beta == 1:
-        matched_G = divergence(student_GC, teacher_GC)
-    else:
-        mixed_GC = mixture(teacher_GC, student_GC, beta)
-        matched_G = beta * divergence(teacher_GC, mixed_GC) + (1 - beta) * divergence(student_GC, mixed_GC)
+    matched_G = jensen_shannon(teacher_GC, student_GC, beta)
     share = (
         len(teacher_common_ids_C) / teacher_group_logprobs_GW.shape[-1] if matched_weight is None else matched_weight
     )

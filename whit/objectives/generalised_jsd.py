@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor
 
 from whit.kernels.divergence import fused
-from whit.objectives._logspace import divergence, log_probabilities, mixture
+from whit.objectives._logspace import jensen_shannon, log_probabilities
 from whit.objectives._types import PerToken
 
 
@@ -26,11 +26,4 @@ def generalised_jsd(
     """
     student_TV = log_probabilities(logits_TV, temperature)
     teacher_TV = log_probabilities(teacher_logits_TV, temperature)
-    if beta == 0:
-        value_T = divergence(teacher_TV, student_TV)
-    elif beta == 1:
-        value_T = divergence(student_TV, teacher_TV)
-    else:
-        mixed_TV = mixture(teacher_TV, student_TV, beta)
-        value_T = beta * divergence(teacher_TV, mixed_TV) + (1 - beta) * divergence(student_TV, mixed_TV)
-    return temperature**2 * value_T
+    return temperature**2 * jensen_shannon(teacher_TV, student_TV, beta)

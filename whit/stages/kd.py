@@ -4,20 +4,17 @@ A live teacher scores the tokens that the student trains on: by default forward 
 cross-entropy (arXiv:1503.02531); every objective of `whit parts objective` that names a teacher's signal takes its place.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 
 from whit.core.errors import DataError, RecipeError, TemplateError
 from whit.core.rundir import Run
 from whit.core.seeds import key64
 from whit.core.types import Artifact, Example, Group
-from whit.data.alignment import sparse_targets
 from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.data.teacher_cache import TeacherCache
@@ -26,12 +23,12 @@ from whit.generation.sampler import Sampling
 from whit.models.adapters import Lora
 from whit.models.load import Policy
 from whit.objectives._types import Term
-from whit.objectives.cross_entropy import cross_entropy
 from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect, figures
 from whit.stages._checks import check_kd
+from whit.stages._from_texts import distil_from_texts, terms_of_texts
 from whit.stages._model import model_shape
 from whit.stages._policy import BatchPolicy, Written, ignored_terms, validation
 from whit.stages._setup import Trainee, gold_documents, in_epochs, renderer_of, set_up, steps_of, train_and_save
@@ -53,10 +50,9 @@ from whit.stages._teachers import (
     twins,
 )
 from whit.stages._terms import TermSpec, build_terms
-from whit.stages._texts import Keep, read_texts
+from whit.stages._texts import Keep
 from whit.stages._traces import load_traces
 from whit.training.interpolation import Interpolation, Interpolator
-from whit.training.loop import Feed
 from whit.training.optim import Optim
 from whit.training.replay import Replay, Replayer
 from whit.training.signals import Forward
@@ -123,9 +119,9 @@ def kd(
                 f"stage kd: teacher {run.teacher} is a file of texts, which writes nothing and scores nothing: text, "
                 "on_policy, replay, pairs and teachers have no use. Leave them out, or give a teacher model."
             )
-        loss = _terms_of_texts(run, loss, is_default=terms == KL_AND_CROSS_ENTROPY)
+        loss = terms_of_texts(run, loss, is_default=terms == KL_AND_CROSS_ENTROPY)
         trainee = set_up(start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute)
-        return _on_texts(trainee, run, loss, keep, epochs, batch_documents)
+        return distil_from_texts(trainee, run, loss, keep, epochs, batch_documents)
     is_cached = cached or is_cache(Path(str(run.teacher)))
     task = load_task(run.task)
     if text is None:
@@ -271,36 +267,6 @@ def _dev_documents(trainee: Trainee, task: TaskData, replay: Replay) -> list[Doc
     return gold_documents(trainee.renderer, examples, with_rationale=any(e.rationale for e in examples))
 
 
-def _terms_of_texts(run: Run, loss: Sequence[Term], *, is_default: bool) -> list[Term]:
-    """Cross-entropy, or what the recipe asks for, of the top log-probabilities that stand beside the texts."""
-    if is_default:
-        return [Term(cross_entropy)]
-    if wrong := [term.name for term in loss if asks([term], SAME_TOKENS | OTHER_TOKENS)]:
-        raise RecipeError(
-            f"stage kd: teacher {run.teacher} is a file of texts, and {wrong[0]} asks a model. Terms for it are "
-            "cross_entropy and, where its rows have top_logprobs (`whit write URL --logprobs 5`), topk_kl."
-        )
-    return list(loss)
-
-
-def _on_texts(
-    trainee: Trainee, run: Run, loss: Sequence[Term], keep: Keep, epochs: float | None, batch_documents: int
-) -> Artifact:
-    """Train on the texts of the run's teacher, a file, and on what stands beside them of its probabilities."""
-    needs_top = asks(loss, frozenset({"kept_ids_TK", "kept_logprobs_TK"}))
-    examples, path = load_task(run.task).take("train"), Path(str(run.teacher))
-    documents, counts = _texts(trainee.renderer, examples, keep, path, needs_top=needs_top)
-    run.notify({"texts": counts})
-    indices = in_epochs(len(documents), batch_documents, run.seed, "kd-order", epochs)
-
-    def producer(step: int, progress: float) -> Feed | None:
-        chosen = indices(step)
-        return None if chosen is None else Feed([documents[i] for i in chosen])
-
-    num_steps = steps_of(len(documents), batch_documents, epochs)
-    return train_and_save(trainee, run, loss, producer, num_steps=num_steps, texts=counts)
-
-
 def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -> list[Asked]:
     """What a teacher wrote to its end, as the student is asked and answers: the two may have different chat templates.
 
@@ -315,38 +281,3 @@ def rewritten(renderer: Renderer, groups: Sequence[Group], keep: Keep = "all") -
             with suppress(TemplateError):
                 found.append((messages, renderer.document(messages, rollout.text)))
     return found
-
-
-def _texts(
-    renderer: Renderer, examples: list[Example], keep: Keep, path: Path, *, needs_top: bool
-) -> tuple[list[Document], dict[str, float]]:
-    """The teacher's texts for prompts of the training split, and how many of the file's are left out, and why."""
-    found, counts = read_texts(path, examples, keep)
-    documents, too_long = list[Document](), 0
-    for text in found:
-        try:
-            document = renderer.document(zero_shot(text.example), text.completion)
-        except TemplateError:
-            too_long += 1
-            continue
-        documents.append(_with_top(document, text.row, renderer, path) if needs_top else document)
-    if not documents:
-        raise DataError(f"{path}: all of its {too_long} texts are longer than the student's context.")
-    return documents, {**counts, "kept": len(documents), "too_long": too_long}
-
-
-def _with_top(document: Document, row: Mapping[str, Any], renderer: Renderer, path: Path) -> Document:
-    """The document with what its row says the teacher held likely at each token."""
-    if not row.get("top_logprobs"):
-        raise DataError(
-            f"{path}: the text for '{str(row['prompt'])[:40]}...' has no top_logprobs, which topk_kl compares. Write the "
-            "texts with --logprobs 5, or train on them by cross_entropy alone."
-        )
-    ((start, end),) = document.spans
-    targets = sparse_targets(row["top_logprobs"], renderer.tokenizer, document.ids[start:end])
-    width = max(len(ids) for ids, _ in targets)
-    kept = {
-        "kept_ids_TK": torch.tensor([[*ids, *[0] * (width - len(ids))] for ids, _ in targets]),
-        "kept_logprobs_TK": torch.tensor([[*lps, *[-torch.inf] * (width - len(lps))] for _, lps in targets]),
-    }
-    return replace(document, recorded={**document.recorded, **kept})
