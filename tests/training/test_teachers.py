@@ -17,9 +17,10 @@ from whit.objectives.taid import taid
 from whit.objectives.topk_kl import topk_kl
 from whit.objectives.uld import uld
 from whit.testing.tiny import tiny_decoder, tiny_documents
+from whit.training.chunks import row_chunks, whole_groups
 from whit.training.layers import Projections, watched_layers
 from whit.training.optim import Optim, Optimizer
-from whit.training.signals import Forward, Sums, accumulate, check_terms, row_chunks, whole_groups
+from whit.training.signals import Forward, Sums, accumulate, check_terms
 from whit.training.teachers import Kept, Live, OtherTokens, merged, spread_out, supervised_states
 from whit.training.weights import token_weights
 

@@ -23,7 +23,7 @@ MIN_TOKENS = 512  # fewer rows slow the matrix products
 # More tokens than these make no step faster. On a CPU a thousand are enough, and what they keep should stay small.
 CPU_TOKENS, CPU_BYTES = 4096, 3 << 29
 GPU_TOKENS = 32_768
-# A chunk of logits and its copies: see `signals.CHUNK_BYTES`, and `GPU_CHUNK_BYTES`, of which two in bfloat16 exist.
+# A chunk of logits and its copies: see `chunks.CHUNK_BYTES`, and `GPU_CHUNK_BYTES`, of which two in bfloat16 exist.
 HEAD_BYTES, GPU_HEAD_BYTES = 5 * (64 << 20), 1 << 30
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 from whit.core.errors import PartError, did_you_mean
 from whit.core.parts import inputs
 from whit.data.batch import Batch
-from whit.kernels.log_prob import is_compiled, log_prob
+from whit.kernels.log_prob import log_prob
 from whit.models.causal import CausalLM
 from whit.objectives._types import Term
+from whit.training.chunks import row_chunks, whole_groups
 from whit.training.layers import Projections, watched_layers
 from whit.training.optim import Optimizer
 from whit.training.teachers import Kept, OtherTokens, Teacher, groups_in, merged, supervised_states
@@ -36,9 +37,6 @@ TAUGHT = (
     "teacher_logprobs_T",
 )  # fmt: skip
 CHUNKED = ("_TV", "_TK", "_TLE", "_GV")  # of a chunk of rows only
-# Float32 logits of one chunk, where several copies of it live at once; and where none does, because a compiled form reads
-# bfloat16 logits: on a CPU, and on a GPU, which needs more rows.
-CHUNK_BYTES, COMPILED_CHUNK_BYTES, GPU_CHUNK_BYTES = 64 << 20, 256 << 20, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -320,40 +318,3 @@ def _named(term: Term, signals: dict[str, Any]) -> dict[str, Any]:
 def _capped(decoder: CausalLM, raw_TV: Tensor) -> Tensor:
     cap = decoder.head()[1]
     return torch.tanh(raw_TV / cap) * cap if cap else raw_TV
-
-
-def whole_groups(chunks: list[slice], groups: Sequence[Sequence[int]]) -> list[slice]:
-    """The chunks with their ends moved back to where a group begins; a group longer than a chunk makes it longer.
-
-    groups: (first row, number of rows, ...) of each, in order.
-    """
-    if not groups or not chunks:
-        return chunks
-    inside = {row: first for first, size, *_ in groups for row in range(first + 1, first + size)}
-    longest = chunks[0].stop - chunks[0].start
-    cut: list[slice] = []
-    start, end = 0, chunks[-1].stop
-    while start < end:
-        stop = min(start + longest, end)
-        first = inside.get(stop, stop)  # `stop` would be the first row of the next chunk
-        if first <= start:
-            first = next(row for row in range(stop, end + 1) if row not in inside)
-        cut.append(slice(start, first))
-        start = first
-    return cut
-
-
-def row_chunks(
-    num_rows: int, decoder: CausalLM, chunk_bytes: int = 0, *, reads_logits: bool = False, vocab_size: int = 0
-) -> list[slice]:
-    """Rows that go through the head together.
-
-    reads_logits: whether an objective makes copies of the logits. vocab_size: a teacher's, where it is larger.
-    """
-    weight_VD = decoder.head().weight
-    if not chunk_bytes:
-        chunk_bytes = CHUNK_BYTES
-        if is_compiled(weight_VD) and not reads_logits:
-            chunk_bytes = GPU_CHUNK_BYTES if weight_VD.is_cuda else COMPILED_CHUNK_BYTES
-    size = max(1, chunk_bytes // (4 * max(vocab_size, weight_VD.shape[0])))
-    return [slice(start, min(start + size, num_rows)) for start in range(0, num_rows, size)]

@@ -14,7 +14,7 @@ from whit.data.sharing import micro_batches, work
 from whit.data.sparse import sampled_entries, top_entries, uniforms
 from whit.data.teacher_cache import CacheFacts, CacheWriter, document_key, open_writer
 from whit.models.causal import CausalLM
-from whit.training.signals import row_chunks
+from whit.training.chunks import row_chunks
 from whit.training.teachers import supervised_states
 
 ROUND = 64  # documents between two writes: what a kill can lose
