@@ -68,7 +68,7 @@ def vocabulary(model: str, factor: int) -> tuple[str, Work]:
 
     from whit.kernels.log_prob import log_prob
     from whit.models.causal import CausalLM, Head
-    from whit.training.signals import row_chunks
+    from whit.training.chunks import row_chunks
 
     size = 18_992 * factor
     weight_VD = torch.randn(size, 256).bfloat16()
