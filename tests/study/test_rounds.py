@@ -29,7 +29,7 @@ def recorded(jobs, directory, accuracies, flops=7.0):
         path = record_of(job, directory)
         path.parent.mkdir(parents=True, exist_ok=True)
         accuracy = accuracies[job.name, job.factor] if job.kind == "trial" else accuracies[job.name]
-        record = {"accuracy": [accuracy, 0, 1], "flops": flops, "seconds": 2.0, "error": ""}
+        record = {"accuracy": [accuracy, accuracy - 0.05, accuracy + 0.05], "flops": flops, "seconds": 2.0, "error": ""}
         path.write_text(json.dumps(record))
 
 
@@ -43,6 +43,16 @@ def test_every_pipeline_tries_every_rate_with_the_same_share(study):
     assert all(
         recipe.stop is None and recipe.lr_factor == job.factor for recipe, job in zip(recipes, jobs, strict=True)
     )
+
+
+def test_a_rate_that_is_better_within_the_noise_of_dev_does_not_displace_the_default(study, tmp_path):
+    asked = study(trials=[0.1, 0.3, 1])
+    # The intervals are 5 points wide on each side: a standard error is 2.6 points.
+    seen = {("a", 0.1): 0.32, ("a", 0.3): 0.31, ("a", 1): 0.3, ("b", 0.1): 0.32, ("b", 0.3): 0.3, ("b", 1): 0.29,
+            ("c", 0.1): 0.4, ("c", 0.3): 0.3, ("c", 1): 0.2}  # fmt: skip
+    recorded(trial_jobs(asked), tmp_path, seen)
+    tuned, _ = with_rates(asked, tmp_path)
+    assert {spec.name: spec.lr_factor for spec in tuned.pipeline} == {"a": 1, "b": 0.3, "c": 0.1}
 
 
 def test_the_rate_that_does_best_is_taken_and_of_equal_ones_the_nearest_to_the_default(study, tmp_path):
