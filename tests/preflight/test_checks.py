@@ -127,6 +127,7 @@ def test_prompts_longer_than_the_context(supplies):
     broken = supplies()
     broken.renderer.max_length = 16
     assert "40 do not fit the context of 16 with their prompt" in message("truncation", broken)
+    assert "40 prompts are kept whole and leave less than that of the context of 16" in message("truncation", broken)
     assert check("truncation", broken).remedy == "Leave long examples out, or take a model with a longer context."
 
 

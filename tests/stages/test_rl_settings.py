@@ -128,3 +128,15 @@ def test_a_curriculum_that_chooses_nothing_is_named(rl, tmp_path):
     )
     with pytest.raises(PartError, match="chose no prompt"):
         rl(curriculum=f"{tmp_path / 'none.py'}:none")
+
+
+def test_a_target_keeps_the_entropy_up_and_shows_what_it_pays(rl):
+    kept = rl("kept", budget=6e8, entropy={"target": 100.0, "change": 0.5})[1]
+    assert [line["entropy_weight"] for line in kept[:3]] == [0.0, 0.5, 1.0]
+    assert kept[-1]["entropy"] > rl("plain", budget=6e8)[1][-1]["entropy"]
+
+
+def test_above_its_target_nothing_is_paid(rl):
+    lines = rl("idle", entropy={"target": 1e-6, "weight": 0.5})[1]
+    assert {line["entropy_weight"] for line in lines} == {0.0}
+    assert weights_hash(rl("idle", entropy={"target": 1e-6, "weight": 0.5})[0]) == weights_hash(rl("plain")[0])

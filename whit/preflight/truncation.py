@@ -25,6 +25,10 @@ def truncation(
     counts = (
         f"{cut:,} of {len(lengths):,} gold completions pass {max_new_tokens:,} tokens; the longest: {max(lengths):,}"
     )
+    if short := sum(left < max_new_tokens for left in room):
+        counts += (
+            f"; {short:,} prompts are kept whole and leave less than that of the context of {renderer.max_length:,}"
+        )
     if too_long:
         counts += f", {len(too_long):,} do not fit the context of {renderer.max_length:,} with their prompt"
     if max(cut, len(too_long)) > max_share * len(lengths):

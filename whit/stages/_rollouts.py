@@ -34,6 +34,7 @@ from whit.training.values import ValueHead
 
 PartSpec = str | Mapping[str, Any]
 More = Callable[[list[Group]], list[Document]]
+Weight = float | Callable[[float], float]
 
 
 def made_part(kind: str, spec: PartSpec) -> Any:
@@ -50,10 +51,10 @@ def require_plain(sampling: Sampling, stage: str) -> None:
         )
 
 
-def more_terms(terms: Sequence[Term], kl: KL, entropy: float) -> tuple[Term, ...]:
+def more_terms(terms: Sequence[Term], kl: KL, entropy: Weight = 0.0) -> tuple[Term, ...]:
     """An algorithm's terms with the penalty for leaving the reference and the bonus for entropy, reduced like its first."""
     first = terms[0]
-    added: list[tuple[Callable[..., Tensor], float]] = []
+    added: list[tuple[Callable[..., Tensor], Weight]] = []
     if kl.weight and kl.place == "loss":
         added.append((partial(reference_kl, estimator=kl.estimator, weighted=kl.weighted), kl.weight))
     if entropy:

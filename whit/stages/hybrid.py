@@ -85,7 +85,7 @@ def hybrid(
     texts = {example.id: trainee.renderer.document(zero_shot(example), text) for example, text in taught}
     indices = in_epochs(len(taught), batch_documents, run.seed, "hybrid-text", None)
     ratio = EntropyRatio(most=float(method.group_size), decay=entropy_decay)
-    terms = more_terms(method.terms, kl, 0.0)
+    terms = more_terms(method.terms, kl)
     ignoring = {term.name: 0.0 for term in terms}  # a solution has no part in what is taken on rollouts
     written = {example.id: text for example, text in taught}
     more_of = partial(_given, texts=texts, written=written, reward=rollouts.reward) if mix == "red" else None

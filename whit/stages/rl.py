@@ -15,6 +15,7 @@ from whit.stages._reference import KL, Reference
 from whit.stages._rollouts import PartSpec, Rollouts, made_part, more_terms, require_plain
 from whit.stages._setup import set_up, train_and_save
 from whit.stages._task import load_task
+from whit.training.entropy_target import EntropyKeeper, EntropyTarget
 from whit.training.loop import Feed
 from whit.training.optim import Optim
 from whit.training.signals import Forward
@@ -31,7 +32,7 @@ def rl(
     prompts_per_step: Annotated[int, Field(gt=0)] = 16,
     sampling: Sampling = Sampling(),
     kl: KL = KL(),
-    entropy: Annotated[float, Field(ge=0)] = 0.0,
+    entropy: Annotated[float, Field(ge=0)] | EntropyTarget = 0.0,
     top_entropy: Annotated[float, Field(gt=0, le=1)] = 1.0,
     correction: Correction | None = None,
     optim: Optim = Optim(schedule="constant", warmup=0.0),
@@ -43,7 +44,8 @@ def rl(
     """Maximise the expected reward on the training split until the budget is spent.
 
     algorithm, reward, shaping, curriculum: a part's name, or a table {name = ..., its settings}; of shapings also a list.
-    kl: the price of leaving the reference. entropy: weight of a bonus for it.
+    kl: the price of leaving the reference.
+    entropy: weight of a bonus for it, or a table {target = ...} that keeps the entropy up, see `EntropyTarget`.
     top_entropy: only this share of a batch's tokens, those of highest entropy, has an advantage (arXiv:2506.01939: 0.2).
     correction: for a sampler whose log-probabilities differ from the trainer's; here both run the same weights, and
         `mismatch` beside the loss says how far rounding takes them apart.
@@ -82,8 +84,14 @@ def rl(
         documents, numbers = shared[batch]
         return Feed(documents[part :: method.num_updates], numbers, ends_round=part == method.num_updates - 1)
 
+    controllers = rollouts.controllers
+    if isinstance(entropy, EntropyTarget):
+        controllers.append(keeper := EntropyKeeper(entropy))
+        terms = more_terms(method.terms, kl, keeper.coefficient)
+    else:
+        terms = more_terms(method.terms, kl, entropy)
     forward = Forward(decoder, temperature=sampling.temperature, values=trainee.values)
     return train_and_save(
-        trainee, run, more_terms(method.terms, kl, entropy), producer,
-        forward=forward, by_reward=True, controllers=rollouts.controllers,
+        trainee, run, terms, producer,
+        forward=forward, by_reward=True, controllers=controllers,
     )  # fmt: skip

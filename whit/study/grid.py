@@ -98,12 +98,16 @@ def estimate(study: Study, rates: Rates, shape: Shape, num_items: int, workers: 
     tried = study.trial_share * len(study.trials)
     last = sum(training_seconds(recipe, study.flops, rates)[index] for recipe, index in unique_stages(study))
     qualifying = [spec for spec in study.candidates if qualifying_jobs(study)]
-    train = going_on * last + tried * sum(whole.values()) + sum(whole[spec.name] for spec in qualifying)
+    train = (
+        going_on * last
+        + tried * sum(whole[spec.name] for spec in study.tried)
+        + sum(whole[spec.name] for spec in qualifying)
+    )
 
     runs = going_on * len(study.pipeline) * study.seeds
     once = scoring_seconds(study.start(), shape, num_items, rates)
     scoring = (runs + len(study.arms)) * once + dev_seconds(study, rates, shape)
-    flops = going_on * unique_flops(study) + study.flops * (tried * len(study.pipeline) + len(qualifying))
+    flops = going_on * unique_flops(study) + study.flops * (tried * len(study.tried) + len(qualifying))
     return Estimate(train, scoring, (train + scoring) / workers, workers * run_memory(shape), flops)
 
 
@@ -113,7 +117,7 @@ def dev_seconds(study: Study, rates: Rates, shape: Shape) -> float:
     runs = (going_share(study) if qualifying else 1.0) * len(study.pipeline) * study.seeds + qualifying
     times = len(study.stop.at) + 1 if study.stop else 0
     once = scoring_seconds(study.start(), shape, study.dev_items, rates, samples=0)
-    asked = times * runs + (0 if study.stop else qualifying) + len(study.trials) * len(study.pipeline)
+    asked = times * runs + (0 if study.stop else qualifying) + len(study.trials) * len(study.tried)
     return asked * once
 
 

@@ -25,11 +25,11 @@ Json = dict[str, Any]
 
 
 def trial_jobs(study: Study) -> list[Job]:
-    """Every pipeline with every learning rate."""
+    """Every pipeline with every learning rate, but for the controls that take another's."""
     return [
         Job(f"trial-{spec.name}-{factor:g}", "trial", spec.name, TRIAL_SEED, len(spec.stage), factor=factor)
         for factor in study.trials
-        for spec in study.pipeline
+        for spec in study.tried
     ]
 
 
@@ -97,7 +97,9 @@ def with_rates(study: Study, directory: Path) -> tuple[Study, Json]:
     for job in trial_jobs(study):
         seen.setdefault(job.name, {})[job.factor] = read_record(record_of(job, directory))
     chosen = {name: _rate(rows) for name, rows in seen.items()}
-    pipelines = tuple(spec.model_copy(update={"lr_factor": chosen[spec.name]}) for spec in study.pipeline)
+    pipelines = tuple(
+        spec.model_copy(update={"lr_factor": chosen[spec.control_of or spec.name]}) for spec in study.pipeline
+    )
     told = {
         name: {
             "factor": chosen[name], "dev": {f"{factor:g}": row["accuracy"][0] for factor, row in rows.items()},
@@ -125,7 +127,8 @@ def with_finalists(study: Study, directory: Path) -> tuple[Study, Json]:
     if not seen:
         return study, {}
     order = sorted(seen, key=lambda name: -seen[name]["accuracy"][0])
-    stay = {*order[: study.finalists], *(spec.name for spec in study.pipeline if spec.control)}
+    stay = set(order[: study.finalists])
+    stay |= {s.name for s in study.pipeline if s.control and (s.control_of is None or s.control_of in stay)}
     told = {
         name: {
             "accuracy": row["accuracy"], "goes_on": name in stay, "flops": row["flops"], "seconds": row["seconds"],

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from whit.core.errors import RecipeError
+from whit.core.errors import RecipeError, did_you_mean
+from whit.core.parts import find, options
 from whit.core.settings import Frozen, override, parse_model, read_toml
 from whit.recipes.recipe import Budget, EvaluateSpec, Recipe, StageSpec, StopSpec
 
@@ -19,12 +20,14 @@ class PipelineSpec(Frozen):
     """One pipeline of a study: a name and its stages.
 
     control: it stands in the table to test the instrument, and is no candidate.
+    control_of: the pipeline whose learning rate a control takes instead of trials of its own, and with which it goes on.
     first_seed: with another one, a twin of a pipeline is a fresh draw of it.
     lr_factor: what its learning rates are multiplied with; where the study tries rates, what the trials chose.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     control: bool = False
+    control_of: str | None = None
     first_seed: int = Field(0, ge=0)
     lr_factor: float = Field(1.0, gt=0)
     stage: tuple[StageSpec, ...] = Field(min_length=1)
@@ -41,6 +44,7 @@ class Study(Frozen):
         `trial_share` of the ceiling. Short trials of few items may mislead: see docs/results/distillation-micro.md.
     trial_items: dev items that trials and finalists are judged on; None takes as many as the rule of `stop`.
     finalists: so many pipelines, chosen by one run each on dev, go on to the test with fresh seeds; None takes all.
+    random_reward: pipelines that get a control: the same one under a reward that knows nothing.
     """
 
     name: str = Field("study", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -63,6 +67,7 @@ class Study(Frozen):
     evaluate: EvaluateSpec = EvaluateSpec()
     ignore_checks: tuple[str, ...] = ()
     arms: tuple[Arm, ...] = ("zero_shot", "few_shot", "majority@8")
+    random_reward: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     pipeline: tuple[PipelineSpec, ...] = Field(min_length=1)
 
@@ -76,12 +81,17 @@ class Study(Frozen):
 
     @classmethod
     def make(cls, tree: Mapping[str, Any]) -> "Study":
-        study = parse_model(cls, tree)
+        study = _with_random_rewards(parse_model(cls, tree))
         names = [spec.name for spec in study.pipeline]
         for name in names:
             if names.count(name) > 1:
                 raise RecipeError(f"pipeline: two pipelines are called '{name}'. Give each its own name.")
         for spec in study.pipeline:
+            if spec.control_of is not None and (not spec.control or spec.control_of not in names):
+                raise RecipeError(
+                    f"pipeline '{spec.name}': control_of='{spec.control_of}' needs control = true and a pipeline of that "
+                    f"name.{did_you_mean(spec.control_of, names)}"
+                )
             try:
                 study.recipe(spec.name, 0)
             except RecipeError as error:
@@ -112,6 +122,11 @@ class Study(Frozen):
         """The pipelines that a verdict is about."""
         return [spec for spec in self.pipeline if not spec.control]
 
+    @property
+    def tried(self) -> list[PipelineSpec]:
+        """The pipelines that have trials of their own."""
+        return [spec for spec in self.pipeline if spec.control_of is None]
+
     def start(self) -> Recipe:
         """A recipe that stands for the start model alone: what the untrained arms are scored with."""
         return Recipe.make({**self._shared(), "name": "start", "stage": ({"kind": "sft"},)})
@@ -129,3 +144,26 @@ class Study(Frozen):
             "dtype": self.dtype, "max_new_tokens": self.max_new_tokens, "budget": {"flops": self.flops},
             "compile": self.compile, "evaluate": self.evaluate, "ignore_checks": self.ignore_checks, "stop": self.stop,
         }  # fmt: skip
+
+
+def _with_random_rewards(study: Study) -> Study:
+    """The study with the controls that `random_reward` asks for, and nothing more asked for."""
+    specs, controls = {spec.name: spec for spec in study.pipeline}, list[PipelineSpec]()
+    for name in study.random_reward:
+        if name not in specs:
+            raise RecipeError(f"random_reward: there is no pipeline '{name}'.{did_you_mean(name, specs)}")
+        stages = tuple(_without_knowledge(stage) for stage in specs[name].stage)
+        if stages == specs[name].stage:
+            raise RecipeError(
+                f"random_reward: no stage of the pipeline '{name}' has a reward. Name one with a stage `rl`."
+            )
+        update = {"name": f"{name}-random-reward", "control": True, "control_of": name, "stage": stages}
+        controls.append(specs[name].model_copy(update=update))
+    return study.model_copy(update={"pipeline": (*study.pipeline, *controls), "random_reward": ()})
+
+
+def _without_knowledge(stage: StageSpec) -> StageSpec:
+    """The stage under a reward that knows nothing, if it has a reward."""
+    if "reward" not in options(find("stage", stage.kind)):
+        return stage
+    return StageSpec(kind=stage.kind, share=stage.share, **{**stage.settings, "reward": "random_control"})
