@@ -52,7 +52,7 @@ THIRD_PARTY = {
     "curricula": {"pydantic"},
     "stats": {"numpy", "scipy"},
     "models": {"torch", "transformers", "tokenizers", "peft", "safetensors", "huggingface_hub", "gguf", "pydantic"},
-    "data": {"torch", "numpy", "transformers", "tokenizers", "datasets"},
+    "data": {"pydantic", "torch", "numpy", "transformers", "tokenizers", "datasets"},
     "generation": {"torch", "numpy", "pydantic"},
     "algorithms": {"torch", "pydantic"},
     "export": {"torch", "safetensors", "gguf", "tokenizers"},

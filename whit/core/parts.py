@@ -30,6 +30,7 @@ PACKAGES = {
     "strategy": "strategies",
     "source": "data/sources",
     "form": "data/forms",
+    "transform": "data/transforms",
     "check": "preflight",
 }
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,6 +22,7 @@ class Document:
     facts: values per sequence: group_N, is_offline_N, ...
     weights: importance of this document by the name of a term; 1 where it is not named, 0 makes the term ignore it.
     twin: the same text in the tokens of a teacher that has others.
+    shown: what the policy reads in the place of `ids`, such as masked ones, as long; labels are of `ids`.
     """
 
     ids: Sequence[int]
@@ -30,6 +31,12 @@ class Document:
     facts: Mapping[str, float] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     twin: "Twin | None" = None
+    shown: Sequence[int] | None = None
+
+    @property
+    def read(self) -> Sequence[int]:
+        """What the policy reads."""
+        return self.ids if self.shown is None else self.shown
 
     @property
     def num_supervised(self) -> int:
@@ -56,24 +63,30 @@ def shared_length(document: Document) -> int:
     return prompt if prompt >= MIN_SHARED else 0
 
 
+def beginning(document: Document) -> tuple[Sequence[int], ...]:
+    """What documents have in common that share a prompt: the prompt as it is, and as it is shown."""
+    shared = shared_length(document)
+    own, shown = tuple(document.ids[:shared]), tuple(document.read[:shared])
+    return (own,) if shown == own else (own, shown)
+
+
 @dataclass(frozen=True)
 class Batch:
     """A micro-batch: documents side by side in one row of L tokens, T of them supervised, N documents.
 
     A document that begins like an earlier one, with the same prompt, does not repeat it.
+    tokens_L: what the policy reads; clean_L: what a teacher reads, the same unless documents are shown otherwise.
     lengths: tokens that each document has in the row. prefixes: (start, length) of the prompt that it shares, (0, 0) if
         it stands there whole.
     source_T: index in the row of the hidden state that predicts labels_T.
     sequence_T: which document a supervised token is of; offset_T: its place among the document's supervised tokens.
     recorded: the documents' recorded values, [T] or [T, K] each; facts: [N] each.
-
-
-    recorded: the documents' recorded values, [T] each; facts: [N] each.
     twins: the documents in another model's tokens, if they have twins.
     groups: [G, 4], of each group of tokens that are compared the first row and the number of rows, own and the twins'.
     """
 
     tokens_L: Tensor
+    clean_L: Tensor
     positions_L: Tensor
     lengths: tuple[int, ...]
     prefixes: tuple[tuple[int, int], ...]
@@ -94,6 +107,7 @@ def collate(documents: Sequence[Document], device: torch.device, *, multiple: in
         keep a compiled matrix product for every shape they meet; with few shapes that costs neither memory nor time.
     """
     tokens: list[int] = []
+    clean: list[int] = []
     positions: list[int] = []
     lengths: list[int] = []
     prefixes: list[tuple[int, int]] = []
@@ -101,29 +115,34 @@ def collate(documents: Sequence[Document], device: torch.device, *, multiple: in
     labels: list[int] = []
     sequence: list[int] = []
     offset: list[int] = []
-    seen: dict[tuple[int, ...], int] = {}  # where a prompt stands in the row
+    seen: dict[tuple[Sequence[int], ...], int] = {}  # where a prompt stands in the row
     for index, document in enumerate(documents):
         scored = [position for start, end in document.spans for position in range(start, end)]
         assert not scored or scored[0] > 0, "the first token of a document has no prediction"
         base, shared = len(tokens), shared_length(document)
-        start = seen.setdefault(tuple(document.ids[:shared]), base) if shared else base
+        start = seen.setdefault(beginning(document), base) if shared else base
         shared = 0 if start == base else shared
         sources += [p - 1 + (start if p <= shared else base - shared) for p in scored]
         labels += [document.ids[p] for p in scored]
         sequence += [index] * len(scored)
         offset += range(len(scored))
-        tokens += document.ids[shared:]
+        tokens += document.read[shared:]
+        clean += document.ids[shared:]
         positions += range(shared, len(document.ids))
         lengths.append(len(document.ids) - shared)
         prefixes.append((start, shared) if shared else (0, 0))
     filler = -len(tokens) % multiple
     if filler:
         tokens += [0] * filler
+        clean += [0] * filler
         positions += range(filler)
         lengths.append(filler)
         prefixes.append((0, 0))
+    tokens_L = moved(torch.tensor(tokens), device)
+    is_shown = any(document.shown is not None for document in documents)
     return Batch(
-        tokens_L=moved(torch.tensor(tokens), device),
+        tokens_L=tokens_L,
+        clean_L=moved(torch.tensor(clean), device) if is_shown else tokens_L,
         positions_L=moved(torch.tensor(positions), device),
         lengths=tuple(lengths),
         prefixes=tuple(prefixes),

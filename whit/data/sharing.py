@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Sequence
 
 from whit.core.flops import causal_pairs
-from whit.data.batch import Document, shared_length
+from whit.data.batch import Document, beginning, shared_length
 from whit.data.packing import pack
 
 
@@ -47,5 +47,5 @@ def _by_prompt(documents: Sequence[Document]) -> list[list[int]]:
     groups: dict[Hashable, list[int]] = {}
     for index, document in enumerate(documents):
         shared = shared_length(document)
-        groups.setdefault(tuple(document.ids[:shared]) if shared else index, []).append(index)
+        groups.setdefault(beginning(document) if shared else index, []).append(index)
     return list(groups.values())

@@ -74,7 +74,7 @@ class DeviceSteps:
         tokens_B, positions_B, is_done_B = self.tokens_B[:rows], self.positions_B[:rows], self.is_done_B[:rows]
         hidden_BD = self.decoder(tokens_B, positions_B, Cached(self.cache, positions_B, length, is_full=False))
         uniform_B = self.uniform_KB.index_select(0, self.at)[0, :rows]
-        ids_B, logprobs_B = choose(self.decoder.logits(hidden_BD), uniform_B, self.sampling)
+        ids_B, logprobs_B = choose(self.decoder.forbid(self.decoder.logits(hidden_BD)), uniform_B, self.sampling)
         self.ids_KB[:, :rows].index_copy_(0, self.at, ids_B[None])
         self.logprobs_KB[:, :rows].index_copy_(0, self.at, logprobs_B[None])
         is_done_B.logical_or_(self.is_stop_V[ids_B])

@@ -38,16 +38,16 @@ class Lane:
             for slots_B, start, end, skip in zip(places, ends - torch.tensor(lengths), ends, skipped, strict=True):
                 self.cache.fill(slots_B, layer, k_LhD[:skip], v_LhD[:skip])
                 self.cache.fill(slots_B, layer, k_LhD[start:end], v_LhD[start:end], offset=skip)
-        return self.decoder.logits(hidden_LD[(ends - 1).to(self.device)])
+        return self.decoder.forbid(self.decoder.logits(hidden_LD[(ends - 1).to(self.device)]))
 
     def advance(self, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
         """One token more in each of the first B slots. Returns the logits [B, V] that follow it."""
         tokens_B = torch.tensor(tokens, device=self.device)
         positions_B = torch.tensor(positions, device=self.device)
         if self.step:
-            return self.step(tokens_B, positions_B)
+            return self.decoder.forbid(self.step(tokens_B, positions_B))
         attention = Cached(self.cache, positions_B, max(positions) + 1)
-        return self.decoder.logits(self.decoder(tokens_B, positions_B, attention))
+        return self.decoder.forbid(self.decoder.logits(self.decoder(tokens_B, positions_B, attention)))
 
 
 def row_bytes(decoder: CausalLM, length: int) -> int:

@@ -34,11 +34,14 @@ class CausalLM(nn.Module):
     """A causal language model on packed rows. Interface: a model defines `forward`, `head` and `layers`.
 
     recompute: gradient checkpointing, a layer at a time. head_product: set while the weights are prepacked.
+    never: ids that the engine does not sample, such as a mask token.
     """
 
     config: Facts
     recompute: bool
     head_product: Callable[[Tensor], Tensor] | None = None
+    never: tuple[int, ...] = ()
+    _never: Tensor | None = None
 
     def forward(self, tokens_L: Tensor, positions_L: Tensor, attention: Attention) -> Tensor:
         """Hidden states [L, D] of the tokens at their positions (0 at the start of each document)."""
@@ -51,6 +54,14 @@ class CausalLM(nn.Module):
     def layers(self) -> Sequence[nn.Module]:
         """Its layers in order; each gives hidden states, [L, D] or [1, L, D], alone or first in a tuple."""
         raise NotImplementedError
+
+    def forbid(self, logits_BV: Tensor) -> Tensor:
+        """The logits, in place, under which nothing of `never` is sampled."""
+        if not self.never:
+            return logits_BV
+        if self._never is None or len(self._never) != len(self.never) or self._never.device != logits_BV.device:
+            self._never = torch.tensor(self.never, device=logits_BV.device)  # kept: a captured step copies nothing in
+        return logits_BV.index_fill_(1, self._never, float("-inf"))
 
     def logits(self, hidden_TD: Tensor) -> Tensor:
         """Logits [T, V] in the dtype of the weights."""

@@ -66,6 +66,8 @@ class Policy:
         values = _read_json(source) if source.exists() else {}
         if self.stop_ids:
             values["eos_token_id"] = sorted(self.stop_ids)
+        if self.decoder.never:
+            values["suppress_tokens"] = list(self.decoder.never)
         if values:
             target.write_text(json.dumps(values, indent=2) + "\n")
 
@@ -82,6 +84,7 @@ def load_policy(path: Path, *, dtype: str = "float32", device: str = "cpu") -> P
         decoder = load_hub(path, dtype=DTYPES[dtype], device=device)
     else:
         decoder = load_decoder(path, config, dtype=dtype, device=device)
+    decoder.never = _ids(path, "suppress_tokens")
     return Policy(decoder, tokenizer, path, generation_stops(path))
 
 
@@ -196,11 +199,16 @@ def load_tokenizer(path: Path) -> Any:
 
 def generation_stops(path: Path) -> tuple[int, ...]:
     """Stop tokens of `generation_config.json`, if there is one."""
+    return _ids(path, "eos_token_id")
+
+
+def _ids(path: Path, name: str) -> tuple[int, ...]:
+    """The ids that `generation_config.json` names, one or several."""
     file = path / "generation_config.json"
-    if not file.exists():
+    found = _read_json(file).get(name) if file.exists() else None
+    if found is None:
         return ()
-    stops = _read_json(file).get("eos_token_id") or []
-    return tuple(stops) if isinstance(stops, list) else (int(stops),)
+    return tuple(found) if isinstance(found, list) else (int(found),)
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -22,13 +22,17 @@ from whit.stages._setup import Trainee, in_epochs, steps_of, train_and_save
 from whit.stages._task import load_task
 from whit.stages._teachers import OTHER_TOKENS, SAME_TOKENS, asks
 from whit.stages._texts import Keep, read_texts
+from whit.stages._transforms import Show
 from whit.training.loop import Feed
 
 
 def distil_from_texts(
-    trainee: Trainee, run: Run, loss: Sequence[Term], keep: Keep, epochs: float | None, batch_documents: int
+    trainee: Trainee, run: Run, loss: Sequence[Term], keep: Keep, epochs: float | None, batch_documents: int, show: Show
 ) -> Artifact:
-    """Train on the texts of the run's teacher, a file, and on what stands beside them of its probabilities."""
+    """Train on the texts of the run's teacher, a file, and on what stands beside them of its probabilities.
+
+    show: what the student reads of them.
+    """
     needs_top = asks(loss, frozenset({"kept_ids_TK", "kept_logprobs_TK"}))
     examples, path = load_task(run.task).take("train"), Path(str(run.teacher))
     documents, counts = documents_of_texts(trainee.renderer, examples, keep, path, needs_top=needs_top)
@@ -42,7 +46,7 @@ def distil_from_texts(
 
     def producer(step: int, progress: float) -> Feed | None:
         chosen = indices(step)
-        return None if chosen is None else Feed([documents[i] for i in chosen])
+        return None if chosen is None else Feed(*show([documents[i] for i in chosen], step))
 
     num_steps = steps_of(len(documents), batch_documents, epochs)
     return train_and_save(trainee, run, loss, producer, num_steps=num_steps, texts=counts)

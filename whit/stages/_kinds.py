@@ -7,7 +7,7 @@ from typing import Any
 from whit.core.parts import PACKAGES, find, options
 
 # Settings that name a part, and where parts of that kind live.
-OF_SETTINGS = {kind: PACKAGES[kind] for kind in ("algorithm", "reward", "form", "shaping", "curriculum")}
+OF_SETTINGS = {kind: PACKAGES[kind] for kind in ("algorithm", "reward", "form", "shaping", "curriculum", "transform")}
 GROUPS = ("rl", "hybrid")  # they sample groups of completions and take a reward
 FREE = ("mix", "specialize")  # they ask no model: nothing of a budget is theirs
 

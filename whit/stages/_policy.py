@@ -12,6 +12,7 @@ from whit.objectives._types import Term
 from whit.stages._setup import Trainee, mean_logprob
 from whit.stages._teachers import Asked
 from whit.stages._terms import TermSpec
+from whit.stages._transforms import Show
 from whit.training.loop import Feed
 from whit.training.replay import Replayer, Source
 
@@ -26,7 +27,7 @@ class BatchPolicy:
     indices: of the examples of a step; None ends the stage. data, student: give the texts for these indices at a step.
     attach: gives documents what the teacher needs with them. ignored: by side, which terms ignore its documents.
     on_policy: share of the steps on the student's text. replayer: decides instead, if there is one. pairs: both at once.
-    validate: the loss on dev, which the replayer looks at.
+    validate: the loss on dev, which the replayer looks at. show: what the student reads of the data's texts.
     """
 
     run: Run
@@ -39,6 +40,7 @@ class BatchPolicy:
     replayer: Replayer | None
     pairs: bool
     validate: Callable[[], float]
+    show: Show = lambda documents, step: (list(documents), {})
 
     def __call__(self, step: int, progress: float) -> Feed | None:
         chosen = self.indices(step)
@@ -50,9 +52,10 @@ class BatchPolicy:
         left_out = 0.0
         if source == "data":
             asked, told = self.data(chosen, step)
-            documents += self._sided(asked, "data")
-            numbers |= told
-            left_out += told.get("left_out", 0.0) + len(asked) - len(documents)
+            given = self._sided(asked, "data")
+            documents, hidden = self.show(given, step)
+            numbers |= told | hidden
+            left_out += told.get("left_out", 0.0) + len(asked) - len(given)
         if source == "student" or self.pairs:
             asked, told = self.student(chosen, step)
             fresh = self._sided(asked, "student")

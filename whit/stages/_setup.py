@@ -21,6 +21,7 @@ from whit.models.adapters import Lora, add_lora, merge_lora, save_lora
 from whit.models.causal import CausalLM
 from whit.models.compiled import compile_layers
 from whit.models.load import Policy, load_policy
+from whit.models.mask_token import add_mask_token
 from whit.objectives._types import Term
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
@@ -68,6 +69,7 @@ def set_up(
     recompute: bool = False,
     hidden: tuple[int, int] | None = None,
     head_factor: float | None = None,
+    masks: bool = False,
 ) -> Trainee:
     """Load the start model in the run's dtype, add adapters if asked, make the optimizer.
 
@@ -75,9 +77,12 @@ def set_up(
     max_tokens: tokens of a micro-batch; 0 plans them by the memory that there is.
     recompute: gradient checkpointing: less memory, a third more time. Sequences that need it get it anyway.
     hidden: number of layers that are compared with a teacher's, and its width. head_factor: of a value head.
+    masks: whether the policy needs a mask token.
     """
     policy = load_policy(start.path, dtype=run.dtype, device=run.device)
     policy.decoder.recompute = recompute
+    if masks:
+        add_mask_token(policy)
     if lora is not None:
         add_lora(policy.decoder, lora, run.seed)
     lr = run.lr_factor * peak_lr(optim, stage, policy.decoder.config.shape, is_lora=lora is not None)

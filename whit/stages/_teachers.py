@@ -88,9 +88,9 @@ def live_teacher(
 
 
 def check_same_tokens(student: str, tokenizer: Any, teacher: Policy) -> None:
-    """Raises RecipeError unless each id of the student's is the same string in the teacher's vocabulary."""
+    """Raises RecipeError unless each id that the student may write is the same string in the teacher's vocabulary."""
     ours, theirs = tokenizer.get_vocab(), teacher.tokenizer.get_vocab()
-    if all(theirs.get(token) == index for token, index in ours.items()):
+    if all(theirs.get(token) == index for token, index in ours.items() if index != tokenizer.mask_token_id):
         return
     raise RecipeError(
         f"teacher {teacher.path.name} and student {student} have different tokenizers, so their probabilities cannot be "

@@ -29,6 +29,7 @@ from whit.stages._reference import KL, Reference
 from whit.stages._rollouts import PartSpec, Rollouts, made_part, more_terms, require_plain
 from whit.stages._setup import formed, in_epochs, set_up, train_and_save
 from whit.stages._task import load_task
+from whit.stages._transforms import Transforms, shows
 from whit.training.entropy_ratio import EntropyRatio
 from whit.training.loop import Controller, Feed
 from whit.training.optim import Optim
@@ -46,6 +47,7 @@ def hybrid(
     weight: tuple[float, float] | float = 0.1,
     supervised_share: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     form: str = "rationale",
+    transform: Transforms = (),
     batch_documents: Annotated[int, Field(gt=0)] = 16,
     algorithm: PartSpec = "grpo",
     reward: PartSpec = "accuracy",
@@ -67,14 +69,14 @@ def hybrid(
         completion (arXiv:2508.16677), whose advantage is multiplied by how much faster its entropy falls than the policy's
         own; the loss is `mixed_policy` with the sum over tokens, over `algorithm`'s constant_length or 256.
     weight: of cross-entropy beside the surrogate; two numbers go from one to the other over the budget. "red" has none.
-    supervised_share: of the steps, for "alternate". form: see the stage `sft`.
+    supervised_share: of the steps, for "alternate". form, transform: of the solutions, see the stage `sft`; "red" has none.
     entropy_decay: of the moving averages of entropies, for "red".
     Raises RecipeError for sampling that is not plain, and DataError where no solution is given.
     """
     require_plain(sampling, "hybrid")
     method = _method(algorithm, mix, kl)
     examples = load_task(run.task).take("train")
-    trainee = set_up(start, run, "rl", optim, lora, max_tokens=max_tokens, recompute=recompute)
+    trainee = set_up(start, run, "rl", optim, lora, max_tokens=max_tokens, recompute=recompute, masks=bool(transform))
     decoder = trainee.policy.decoder
     rollouts = Rollouts(
         method, made_part("reward", reward), examples, decoder, trainee.renderer, run,
@@ -90,9 +92,11 @@ def hybrid(
     written = {example.id: text for example, text in taught}
     more_of = partial(_given, texts=texts, written=written, reward=rollouts.reward) if mix == "red" else None
 
+    show = shows(transform, trainee.policy, run, [Term(cross_entropy)])
+
     def supervised(step: int) -> list[Document]:
-        chosen = [texts[taught[i][0].id] for i in indices(step) or []]
-        return [replace(document, weights=ignoring) for document in chosen]
+        chosen, _ = show([texts[taught[i][0].id] for i in indices(step) or []], step)
+        return [replace(document, weights={**document.weights, **ignoring}) for document in chosen]
 
     def producer(step: int, progress: float) -> Feed | None:
         if mix == "alternate" and stream(run.seed, "hybrid-turn", step).random() < supervised_share:
@@ -106,7 +110,8 @@ def hybrid(
             more = supervised(step)
         elif mix == "fallback":
             failed = [g.example.id for g in groups if not any(r.verdict.correct for r in g.rollouts)]
-            more = [replace(texts[name], weights=ignoring) for name in failed if name in texts]
+            given, _ = show([texts[name] for name in failed if name in texts], step)
+            more = [replace(document, weights={**document.weights, **ignoring}) for document in given]
             numbers["fallbacks"] = float(len(more))
         return Feed([*own, *_beside(more, own)], {**numbers, "supervised": 0.0})
 

@@ -52,6 +52,7 @@ from whit.stages._teachers import (
 from whit.stages._terms import TermSpec, build_terms
 from whit.stages._texts import Keep
 from whit.stages._traces import load_traces
+from whit.stages._transforms import Transforms, shows
 from whit.training.interpolation import Interpolation, Interpolator
 from whit.training.optim import Optim
 from whit.training.replay import Replay, Replayer
@@ -87,6 +88,7 @@ def kd(
     max_tokens: Annotated[int, Field(ge=0)] = 0,
     recompute: bool = False,
     keep: Keep = "all",
+    transform: Transforms = (),
 ) -> Artifact:
     """Minimise the terms, by default half cross-entropy and half forward KL to the run's teacher.
 
@@ -103,6 +105,7 @@ def kd(
     alignment: how a teacher of another tokenizer is compared: where tokens end at the same "bytes", or by "index".
     hidden_layers: pairs of layers, student's and teacher's, whose states hidden_mse and hidden_cosine compare.
     interpolation: the schedule of the objective taid.
+    transform: what a step does to texts that are given, see the stage `sft`; a teacher reads them as they are.
     keep: "correct" trains on the teacher's texts that the task's verifier accepts, and leaves out the others.
     A teacher that is a JSONL or CSV file (columns prompt and completion) is trained on as text, whatever its tokenizer.
     Rows whose column `finish` says "length" were cut off and are left out. What its texts cost to write is not charged: the
@@ -120,8 +123,11 @@ def kd(
                 "on_policy, replay, pairs and teachers have no use. Leave them out, or give a teacher model."
             )
         loss = terms_of_texts(run, loss, is_default=terms == KL_AND_CROSS_ENTROPY)
-        trainee = set_up(start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute)
-        return distil_from_texts(trainee, run, loss, keep, epochs, batch_documents)
+        trainee = set_up(
+            start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute, masks=bool(transform)
+        )
+        show = shows(transform, trainee.policy, run, loss)
+        return distil_from_texts(trainee, run, loss, keep, epochs, batch_documents, show)
     is_cached = cached or is_cache(Path(str(run.teacher)))
     task = load_task(run.task)
     if text is None:
@@ -131,7 +137,9 @@ def kd(
               "keep": keep}  # fmt: skip
     check_kd(chosen, before=None, teacher=str(run.teacher))
     hidden = (len(hidden_layers), model_shape(str(run.teacher)).width) if hidden_layers else None
-    trainee = set_up(start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute, hidden=hidden)
+    trainee = set_up(
+        start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute, hidden=hidden, masks=bool(transform)
+    )
     policies = (
         [] if is_cached else [load_teacher(name, run) for name in (str(run.teacher), *(t.model for t in teachers))]
     )
@@ -147,6 +155,7 @@ def kd(
     policy = BatchPolicy(
         run, in_epochs(len(texts.examples), batch_documents, run.seed, "kd-order", epochs), texts.data, texts.student,
         attach, ignored_terms(loss, terms), on_policy, replayer, pairs, validation(trainee, run, dev),
+        shows(transform, trainee.policy, run, loss),
     )  # fmt: skip
     interpolator = Interpolator(interpolation) if asks(loss, frozenset({"interpolation"})) else None
     forward = Forward(

@@ -28,6 +28,7 @@ from whit.objectives.cross_entropy import cross_entropy
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
 from whit.stages._setup import prepare
+from whit.stages._transforms import Transforms, shows
 from whit.training.loop import Feed, train
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward
@@ -65,6 +66,7 @@ def pretrain(
     rationale_frac: float = 1.0,
     tokenizer_documents: int = 20_000,
     tokenizer: str | None = None,
+    transform: Transforms = (),
     optim: Optim = Optim(schedule="wsd", warmup=0.02, weight_decay=0.1, betas=(0.9, 0.95)),
     max_tokens: Annotated[int, Field(ge=0)] = 0,
 ) -> Artifact:
@@ -73,6 +75,7 @@ def pretrain(
     start: None makes a new model of `architecture`; a model directory is trained further.
     rationale_frac: share of documents that show the rationale before the answer.
     tokenizer: directory of a tokenizer to take over; None trains one on the task's first documents.
+    transform: what a step does to its documents, such as `meap`.
     The schedule runs over `steps` unless a budget in operations ends first.
     Raises RecipeError when the task is not a generated one: its function needs the settings `size` and `seed`.
     """
@@ -91,6 +94,8 @@ def pretrain(
         policy = load_policy(start.path, dtype=run.dtype, device=run.device)
     renderer = Renderer(policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids)
     policy.stop_ids = tuple(sorted(renderer.stop_ids))
+    terms = [Term(cross_entropy)]
+    show = shows(transform, policy, run, terms)  # before the optimizer: a mask token may be a new row
     lr = run.lr_factor * peak_lr(optim, "pretrain", policy.decoder.config.shape)
     optimizer = Optimizer(policy.decoder, optim, lr)
 
@@ -103,12 +108,10 @@ def pretrain(
             renderer.document(zero_shot(e), completion_text(e, with_rationale=shows.random() < rationale_frac))
             for e in examples
         ]
-        return Feed([replace(d, spans=((1, len(d.ids)),)) for d in documents])  # prompts are learnt too
+        return Feed(*show([replace(d, spans=((1, len(d.ids)),)) for d in documents], step))  # prompts are learnt too
 
     memory, compiled = prepare(policy.decoder, optimizer, max_tokens, run)
-    updates = train(
-        Forward(policy.decoder), [Term(cross_entropy)], producer, optimizer, run, memory=memory, num_steps=steps
-    )
+    updates = train(Forward(policy.decoder), terms, producer, optimizer, run, memory=memory, num_steps=steps)
     return run.save(policy.save, updates=updates, **compiled)
 
 

@@ -24,6 +24,7 @@ from whit.stages._setup import Trainee, formed, in_epochs, open_ended, set_up, s
 from whit.stages._task import load_task
 from whit.stages._terms import TermSpec, build_terms
 from whit.stages._traces import load_traces
+from whit.stages._transforms import Transforms, shows
 from whit.training.loop import Feed
 from whit.training.optim import Optim
 
@@ -37,6 +38,7 @@ def sft(
     source: Source = "rationales",
     form: str = "rationale",
     end_of_turn: bool = True,
+    transform: Transforms = (),
     epochs: Annotated[float, Field(gt=0)] | None = None,
     batch_documents: Annotated[int, Field(gt=0)] = 32,
     optim: Optim = Optim(),
@@ -57,6 +59,7 @@ def sft(
         "equations". Examples that do not have it are left out and counted.
     end_of_turn: whether the token that ends an answer is supervised; without it the model does not learn to stop, and
         pre-flight refuses.
+    transform: what a step does to its documents, such as hiding tokens: one or several parts (`whit parts transform`).
     epochs: stop after so many passes even if budget is left; None uses the whole budget.
     own_share: part of the budget that "own" spends on sampling `own_samples` completions of `own_prompts` prompts at once.
     Raises DataError when the split has no rationales, and RunError when "own" finds no accepted completion.
@@ -69,7 +72,9 @@ def sft(
     sampling = sampling.within(run.max_new_tokens)
     train_split = task.take("train")
     outcome: dict[str, Any] = {}
-    trainee = set_up(start, run, "sft", optim, lora, max_tokens=max_tokens, recompute=recompute)
+    loss = build_terms(terms)
+    trainee = set_up(start, run, "sft", optim, lora, max_tokens=max_tokens, recompute=recompute, masks=bool(transform))
+    show = shows(transform, trainee.policy, run, loss)
     if source == "own":
         documents = _own_documents(trainee, run, train_split, own_share, own_samples, own_prompts, sampling)
     elif source == "traces":
@@ -86,11 +91,11 @@ def sft(
 
     def producer(step: int, progress: float) -> Feed | None:
         chosen = indices(step)
-        return None if chosen is None else Feed([documents[i] for i in chosen])
+        return None if chosen is None else Feed(*show([documents[i] for i in chosen], step))
 
     num_steps = steps_of(len(documents), batch_documents, epochs)
     watched = documents if source == "traces" else []
-    return train_and_save(trainee, run, build_terms(terms), producer, num_steps=num_steps, watched=watched, **outcome)
+    return train_and_save(trainee, run, loss, producer, num_steps=num_steps, watched=watched, **outcome)
 
 
 def _own_documents(

@@ -64,7 +64,7 @@ class Live:
         states_TLE = None
         for number, model in enumerate(self.models):
             with watched_layers(model, self.layers if number == 0 else ()) as seen:
-                hidden.append(supervised_states(model, batch))
+                hidden.append(supervised_states(model, batch, clean=True))
             if seen:
                 states_TLE = torch.stack([state_LD[batch.source_T] for state_LD in seen], 1)
         return _LiveRows(self, hidden, states_TLE, batch.labels_T)
@@ -229,8 +229,8 @@ def merged(logits_TV: Tensor, labels_T: Tensor, first_G: Tensor, size_G: Tensor)
     return logprobs_TV[first_G] + following_G[:, None]
 
 
-def supervised_states(decoder: CausalLM, batch: Batch) -> Tensor:
-    """The hidden states [T, D] that predict the supervised tokens."""
+def supervised_states(decoder: CausalLM, batch: Batch, *, clean: bool = False) -> Tensor:
+    """The hidden states [T, D] that predict the supervised tokens. clean: of a model that reads what is not hidden."""
     attention = Packed(batch.lengths, batch.tokens_L.device, prefixes=batch.prefixes)
-    hidden_LD: Tensor = decoder(batch.tokens_L, batch.positions_L, attention)
+    hidden_LD: Tensor = decoder(batch.clean_L if clean else batch.tokens_L, batch.positions_L, attention)
     return hidden_LD.index_select(0, batch.source_T)

@@ -1,0 +1,96 @@
+"""Hiding tokens in every stage that trains on text: from a recipe's setting to the weights."""
+
+import pytest
+from stage_runs import SMALL, metrics, perform, weights_hash
+
+from whit.core.errors import RecipeError
+from whit.models.load import load_policy
+from whit.testing.run import tiny_run
+from whit.testing.tiny import tiny_model as make_tiny
+
+STAGES = {
+    "sft": ("sft", SMALL),
+    "sft with lora": ("sft", {**SMALL, "lora": {"rank": 2}}),
+    "kd": ("kd", SMALL),
+    "hybrid": ("hybrid", {"prompts_per_step": 2, "batch_documents": 4, "optim": {"lr": 1e-2}}),
+}
+MEAP = {"name": "meap", "share": 0.3, "keep_answer": False}
+
+
+@pytest.fixture
+def two_models(tiny_model, tmp_path):
+    return tiny_model, make_tiny(tmp_path / "teacher", seed=7)
+
+
+@pytest.fixture
+def stage(two_models, sums, tmp_path):
+    def run(case, name="out", **settings):
+        kind, own = STAGES[case]
+        if kind == "hybrid":
+            own = {**own, "algorithm": {"name": "grpo", "group_size": 2}}
+        run = tiny_run(tmp_path / name, 2e8, task=str(sums), teacher=str(two_models[1]) if kind == "kd" else None)
+        return perform(kind, two_models[0], run, **{**own, **settings})
+
+    return run
+
+
+@pytest.mark.parametrize("case", STAGES)
+@pytest.mark.parametrize(
+    "transform", [MEAP, {"name": "meap_copy", "longer_than": 2, "share": 0.5, "keep_answer": False}]
+)
+def test_a_model_trained_on_hidden_tokens_has_a_mask_that_it_does_not_write(stage, case, transform):
+    artifact = stage(case, transform=transform)
+    policy = load_policy(artifact.path)
+    assert policy.tokenizer.mask_token_id in policy.decoder.never
+    assert weights_hash(artifact) != weights_hash(stage(case, "plain"))
+
+
+@pytest.mark.parametrize("case", ["sft", "kd"])
+def test_how_much_was_hidden_stands_beside_the_loss(stage, case):
+    assert all(line["masked"] > 0 for line in metrics(stage(case, transform=MEAP)))
+
+
+def test_several_follow_one_another(stage):
+    copy = {"name": "meap_copy", "longer_than": 2, "share": 0.5, "keep_answer": False}
+    lines = metrics(stage("sft", transform=[MEAP, copy]))
+    assert all(line["copies"] > 0 and line["masked"] > line["copies"] for line in lines)
+
+
+def test_nothing_is_hidden_for_a_share_of_nothing(stage):
+    """The vocabulary has grown by rows that are never a label, so the weights are near those without, not equal."""
+    one, two = metrics(stage("sft", transform={**MEAP, "share": 0.0})), metrics(stage("sft", "plain"))
+    assert one[0]["cross_entropy"] == pytest.approx(two[0]["cross_entropy"], rel=0.1) and "masked" in one[0]
+    assert {line.get("masked", 0) for line in one} == {0}
+
+
+def test_a_second_stage_keeps_the_token_of_the_first(stage, sums, tmp_path):
+    first = stage("sft", transform=MEAP)
+    second = perform("sft", first.path, tiny_run(tmp_path / "second", 1e8, task=str(sums)), **SMALL, transform=MEAP)
+    ids = [load_policy(artifact.path).tokenizer.mask_token_id for artifact in (first, second)]
+    shapes = [load_policy(artifact.path).decoder.config.shape for artifact in (first, second)]
+    assert ids[0] == ids[1] and shapes[0] == shapes[1]
+
+
+def test_pretraining_hides_tokens(tmp_path):
+    task = {"name": "word_problems", "operations": [1, 1]}
+    sizes = {"width": 16, "num_layers": 1, "num_heads": 2, "num_kv_heads": 2, "intermediate": 24, "max_length": 256}
+    from whit.core.parts import find
+    from whit.core.settings import check_settings
+
+    settings = check_settings(
+        find("stage", "pretrain"),
+        {"architecture": sizes, "steps": 3, "batch_documents": 4, "tokenizer_documents": 50, "transform": MEAP}, "stage.1",
+    )  # fmt: skip
+    artifact = find("stage", "pretrain")(None, tiny_run(tmp_path / "out", 1e12, task=task), **settings)
+    assert all(line["masked"] > 0 for line in metrics(artifact))
+    assert load_policy(artifact.path).tokenizer.mask_token == "[MASK]"
+
+
+def test_a_setting_that_a_transform_has_not_is_named(sums, tiny_model):
+    from whit.recipes.recipe import Recipe
+
+    tree = {"name": "x", "model": str(tiny_model), "task": str(sums), "budget": {"flops": 1e8}}
+    with pytest.raises(RecipeError, match=r"stage\.1\.transform.*shares"):
+        Recipe.make({**tree, "stage": [{"kind": "sft", "transform": {"name": "meap", "shares": 0.1}}]})
+    with pytest.raises(RecipeError, match="meep"):
+        Recipe.make({**tree, "stage": [{"kind": "sft", "transform": "meep"}]})

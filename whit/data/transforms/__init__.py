@@ -1,0 +1,1 @@
+"""What is done to documents before a step trains on them, one a file."""

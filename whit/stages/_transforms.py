@@ -1,0 +1,37 @@
+"""Documents as a step shows them to the policy: the transforms that a recipe asks for, in their order."""
+
+from collections.abc import Callable, Sequence
+
+from whit.core.rundir import Run
+from whit.core.seeds import key64
+from whit.data.batch import Document
+from whit.data.transforms._types import Counts, Transform, surroundings
+from whit.models.load import Policy
+from whit.models.mask_token import add_mask_token
+from whit.objectives._types import Term
+from whit.stages._rollouts import PartSpec, made_part
+
+Transforms = PartSpec | tuple[PartSpec, ...]
+Shown = tuple[list[Document], dict[str, float]]
+"""Documents, and numbers to write beside the loss."""
+Show = Callable[[Sequence[Document], int], Shown]
+"""From documents and the number of a step to what is shown of them."""
+
+
+def shows(transform: Transforms, policy: Policy, run: Run, terms: Sequence[Term]) -> Show:
+    """The transforms as one function. A policy that hides tokens gets its mask token from `set_up`."""
+    specs = transform if isinstance(transform, tuple) else (transform,)
+    made: list[Transform] = [made_part("transform", spec) for spec in specs]
+    if not made:
+        return lambda documents, step: (list(documents), {})
+    words = surroundings(
+        policy.tokenizer, add_mask_token(policy), policy.decoder.config.max_length, [term.name for term in terms]
+    )
+
+    def show(documents: Sequence[Document], step: int) -> Shown:
+        counts, shown = Counts(), list(documents)
+        for number, change in enumerate(made):
+            shown = change(shown, words, key64(run.seed, "transform", step, *([number] if number else [])), counts)
+        return shown, counts.seen
+
+    return show
