@@ -108,3 +108,18 @@ def test_hard_prompts_come_back_until_they_are_solved_or_given_up():
     assert curriculum.choose(4)[-1] == 8
     curriculum.see([Tried(8, 0.0)])  # the third time that all failed
     assert 8 not in curriculum.waiting and 7 not in curriculum.waiting
+
+
+@pytest.mark.parametrize("make", [dads, lambda e, s: mixture(e, s, shares={"small": 9, "large": 1})])
+def test_a_domain_that_is_too_small_leaves_its_share_to_the_others(make):
+    examples = [Example(str(n), "?", "1", metadata={"domain": "small" if n < 3 else "large"}) for n in range(103)]
+    curriculum = make(examples, 0)
+    curriculum.see([Tried(0, 0.0), Tried(99, 1.0)])
+    for _ in range(20):
+        chosen = curriculum.choose(10)
+        assert len(set(chosen)) == 10 and sum(i < 3 for i in chosen) == 3
+
+
+def test_of_few_prompts_all_come():
+    examples = [Example(str(n), "?", "1", metadata={"domain": n % 2}) for n in range(6)]
+    assert sorted(mixture(examples, 0).choose(10)) == list(range(6))

@@ -120,3 +120,27 @@ def test_a_kinship_chain_has_as_many_steps_as_hops():
 def test_more_hops_than_there_are_is_an_error():
     with pytest.raises(UsageError, match="Hops go from 1 to 6"):
         next(rules("ood", hops=(1, 7)))
+
+
+def facts_of(text: str) -> dict[str, int]:
+    """How many facts are told of each person."""
+    names = re.findall(r"([A-Z][a-z]+) is \w+\.", text.partition(" If someone")[0])
+    return {name: names.count(name) for name in names}
+
+
+@pytest.mark.parametrize("hops", [1, 3, 6])
+def test_who_is_asked_for_does_not_tell_whether_it_holds(hops):
+    """Everybody has as many facts, and each of two people is asked for as often in true as in false questions."""
+    examples = list(rules("train", domains=("closed_world",), hops=(hops, hops), size=600))
+    assert all(set(facts_of(story(e)).values()) == {3} for e in examples)
+    assert 0.45 < sum(e.gold == "A" for e in examples) / 600 < 0.55
+
+
+@pytest.mark.parametrize("hops", [2, 4, 6])
+def test_how_often_a_kind_is_named_does_not_tell_which_rule_holds(hops):
+    """Of the two rules about the property that is asked for, neither is about a kind that stands nowhere else."""
+    for example in rules("train", domains=("ontology",), hops=(hops, hops), size=200):
+        text = story(example)
+        asked = re.search(r"false\? \w+ is (?:not )?(\w+)\.$", text)[1]
+        kinds = re.findall(rf"Every (\w+) is (?:not )?{asked}\.", text)
+        assert len(kinds) == 2 and all(len(re.findall(rf"\b{kind}\b", text)) >= 2 for kind in kinds)

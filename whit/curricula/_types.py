@@ -53,8 +53,11 @@ class Curriculum:
         self._taken[pool] = position
         return list(chosen)
 
-    def counts_of(self, weights: Mapping[str, float], count: int) -> dict[str, int]:
-        """Whole numbers that sum to `count`, by weight; what rounding takes from one, it gets at another step."""
+    def counts_of(self, weights: Mapping[str, float], count: int, pools: Mapping[str, Sequence[int]]) -> dict[str, int]:
+        """Whole numbers that sum to `count`, by weight; what rounding takes from one, it gets at another step.
+
+        None is larger than its pool: what a small one cannot give, the others do, as far as they go.
+        """
         total = sum(weights.values())
         exact = {name: self._owed.get(name, 0.0) + count * weight / total for name, weight in weights.items()}
         counts = {name: max(0, math.floor(value)) for name, value in exact.items()}
@@ -62,7 +65,13 @@ class Curriculum:
             order = sorted(exact, key=lambda name: counts[name] - exact[name], reverse=left < 0)
             for name in [n for n in order if left > 0 or counts[n] > 0][: abs(left)]:
                 counts[name] += 1 if left > 0 else -1
-        self._owed = {name: exact[name] - counts[name] for name in exact}
+        over = sum(max(0, own - len(pools[name])) for name, own in counts.items())
+        counts = {name: min(own, len(pools[name])) for name, own in counts.items()}
+        for _ in range(over):
+            if not (free := [name for name in counts if counts[name] < len(pools[name])]):
+                break
+            counts[max(free, key=lambda name: exact[name] - counts[name])] += 1
+        self._owed = {name: max(-1.0, min(1.0, exact[name] - counts[name])) for name in exact}
         return counts
 
     def numbers(self) -> dict[str, float]:

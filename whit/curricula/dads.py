@@ -44,7 +44,7 @@ class _Dads(Curriculum):
         self.rates: dict[str, float] = {}
 
     def choose(self, count: int) -> list[int]:
-        counts = self.counts_of(self.weights(), count)
+        counts = self.counts_of(self.weights(), count, self.members)
         if count >= len(self.members):
             for name in [name for name, own in counts.items() if not own]:
                 counts[max(counts, key=lambda other: counts[other])] -= 1

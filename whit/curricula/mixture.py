@@ -34,5 +34,5 @@ class _Mixture(Curriculum):
         self.members, self.shares = domains_of(examples), shares
 
     def choose(self, count: int) -> list[int]:
-        counts = self.counts_of(self.shares, count)
+        counts = self.counts_of(self.shares, count, self.members)
         return [index for name, own in counts.items() for index in self.next_of(name, self.members[name], own)]

@@ -20,6 +20,8 @@ FUNCTION = re.compile(r"^def\s+(\w+)", re.MULTILINE)
 def mbpp(split: Split, *, path: Path | None = None, sanitized: bool = False) -> Iterator[Example]:
     """The published splits: train 384 (its ten prompt rows included), dev 90 and test 500 as published.
 
+    As published, the solution of 23 test problems is that of a train problem but for the function's name.
+
     path: a folder that holds mbpp/all.jsonl.gz and mbpp/sanitized.jsonl.gz; None uses $WHIT_DATA or the hub.
     sanitized: the 427 that people checked and reworded: train 127, dev 43, test 257.
     """

@@ -10,26 +10,23 @@ from whit.tasks._rules._puzzle import Puzzle
 
 NAMES = ("Anne", "Bob", "Charlie", "Dave", "Erin", "Fiona", "Gary", "Harry")
 ADJECTIVES = (
-    "big", "blue", "cold", "furry", "green", "kind", "nice", "quiet", "red", "rough", "round", "smart", "white", "young",
+    "big", "blue", "brave", "calm", "cold", "furry", "green", "kind", "loud", "neat", "nice", "proud", "quiet", "red",
+    "rough", "round", "shy", "slow", "smart", "soft", "tall", "warm", "white", "young",
 )  # fmt: skip
 Rule = tuple[tuple[str, ...], str]
-MAX_ATTEMPTS = 500
 
 
 def closed_world(rng: Random, hops: int) -> Puzzle:
-    """Whether somebody is something: half the questions need `hops` rules in a row, half have no derivation."""
-    for _ in range(MAX_ATTEMPTS):
-        facts, rules = _world(rng, hops)
-        derived = chained(facts, rules)
-        is_true = rng.random() < 0.5
-        heads = {head for _, head in rules}
-        if is_true:
-            asked = [fact for fact, (depth, _) in derived.items() if depth == hops]
-        else:
-            asked = [(name, head) for name in sorted(facts) for head in sorted(heads) if (name, head) not in derived]
-        if asked:
-            return _written(rng, facts, rules, derived, sorted(asked)[rng.randrange(len(asked))], is_true)
-    raise AssertionError("a chain of rules gives a question of its length")
+    """Whether somebody is something: half the questions need `hops` rules in a row, half have no derivation.
+
+    Two people each have the beginning of a chain of rules. One of them is asked for, about the end of the own chain or of
+    the other's: nothing but following the rules tells which.
+    """
+    facts, rules, ends = _world(rng, hops)
+    derived = chained(facts, rules)
+    is_true, name = rng.random() < 0.5, rng.choice(sorted(ends))
+    end = ends[name] if is_true else next(end for other, end in ends.items() if other != name)
+    return _written(rng, facts, rules, derived, (name, end), is_true)
 
 
 def chained(facts: dict[str, set[str]], rules: list[Rule]) -> dict[tuple[str, str], tuple[int, Rule | None]]:
@@ -49,21 +46,25 @@ def chained(facts: dict[str, set[str]], rules: list[Rule]) -> dict[tuple[str, st
         known |= new
 
 
-def _world(rng: Random, hops: int) -> tuple[dict[str, set[str]], list[Rule]]:
+def _world(rng: Random, hops: int) -> tuple[dict[str, set[str]], list[Rule], dict[str, str]]:
+    """Facts, rules, and the ends of the chains of the two people who have one."""
     adjectives = rng.sample(ADJECTIVES, len(ADJECTIVES))
-    chain, rest = adjectives[: hops + 1], adjectives[hops + 1 :]
+    chains, rest = (adjectives[: hops + 1], adjectives[hops + 1 : 2 * hops + 2]), adjectives[2 * hops + 2 :]
     names = rng.sample(NAMES, 3)
     facts = {name: set(rng.sample(rest, 2)) for name in names}
-    hero = names[0]
-    facts[hero].add(chain[0])
     rules: list[Rule] = []
-    for one, other in pairwise(chain):
-        beside = rng.sample(sorted(facts[hero] - {chain[0]}), rng.randint(0, 1))
-        rules.append((tuple(rng.sample([one, *beside], 1 + len(beside))), other))
-    for _ in range(hops + 1):
+    for name, chain in zip(names, chains, strict=False):
+        own = sorted(facts[name])
+        for one, other in pairwise(chain):
+            beside = rng.sample(own, rng.randint(0, 1))
+            rules.append((tuple(rng.sample([one, *beside], 1 + len(beside))), other))
+        facts[name].add(chain[0])
+    facts[names[2]].add(rng.choice(sorted(set(rest) - facts[names[2]])))
+    for _ in range(2):
         *conditions, head = rng.sample(rest, rng.randint(2, 3))
         rules.append((tuple(conditions), head))
-    return facts, rng.sample(rules, len(rules))
+    ends = {name: chain[-1] for name, chain in zip(names, chains, strict=False)}
+    return facts, rng.sample(rules, len(rules)), ends
 
 
 def _written(

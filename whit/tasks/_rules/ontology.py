@@ -14,16 +14,17 @@ PROPERTIES = ("sour", "red", "small", "opaque", "happy", "shy", "bright", "woode
 
 
 def ontology(rng: Random, hops: int) -> Puzzle:
-    """Whether somebody has a property, `hops` rules away; as many rules lead elsewhere, one of them to the contrary."""
-    kinds = rng.sample(KINDS, 2 * hops + 1)
-    chain, others = kinds[:hops], kinds[hops:]
+    """Whether somebody has a property, `hops` rules away; a chain as long from elsewhere leads to the contrary."""
+    kinds = rng.sample(KINDS, 3 * hops)
+    chain, decoy, others = kinds[:hops], kinds[hops : 2 * hops], kinds[2 * hops :]
     (asked, *more), has_it = rng.sample(PROPERTIES, 1 + hops), rng.random() < 0.5
     name = rng.choice(NAMES)
     steps = [_rule(one, _a(other)) for one, other in pairwise(chain)]
     steps.append(_rule(chain[-1], asked if has_it else f"not {asked}"))
-    elsewhere = [_rule(rng.choice(chain), _a(other)) for other in others[1:]]
-    elsewhere += [_rule(rng.choice(others[1:] or others), thing) for thing in more[1:]]
-    elsewhere.append(_rule(others[0], f"not {asked}" if has_it else asked))  # which nothing leads to
+    elsewhere = [_rule(one, _a(other)) for one, other in pairwise(decoy)]
+    elsewhere.append(_rule(decoy[-1], f"not {asked}" if has_it else asked))
+    elsewhere += [_rule(rng.choice([*chain, *decoy]), _a(other)) for other in others]
+    elsewhere += [_rule(rng.choice(others), thing) for thing in more[1:]]
     rules = [*steps, *elsewhere]
     rng.shuffle(rules)
     says = rng.random() < 0.5
