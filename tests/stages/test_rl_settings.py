@@ -140,3 +140,11 @@ def test_above_its_target_nothing_is_paid(rl):
     lines = rl("idle", entropy={"target": 1e-6, "weight": 0.5})[1]
     assert {line["entropy_weight"] for line in lines} == {0.0}
     assert weights_hash(rl("idle", entropy={"target": 1e-6, "weight": 0.5})[0]) == weights_hash(rl("plain")[0])
+
+
+def test_what_the_limit_cuts_off_earns_nothing_where_an_end_is_needed(rl):
+    """The tiny model hardly ever ends; its vowels are paid all the same by an algorithm that does not ask for an end."""
+    one = rl("one", algorithm={"name": "tldr", "group_size": 4, "drop_equal": False})[1][0]
+    other = rl("other", algorithm={"name": "grpo", "group_size": 4})[1][0]
+    assert one["truncated"] > 0.5 and one["reward"] <= 1 - one["truncated"]
+    assert other["reward"] > 0

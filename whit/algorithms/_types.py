@@ -40,6 +40,7 @@ class Algorithm:
     num_updates: optimizer steps that share one batch of rollouts; above 1 the ratio's denominator is recorded first.
     shape: changes the rewards of a group by the lengths of its completions, before anything else sees them.
     drop_truncated: completions that the limit cut off are not trained on; they count in their group's baseline.
+    needs_end: completions that the limit cut off earn nothing, whatever they say: rambling on must not pay.
     levels: sentences of which each prompt gets one, by name, such as how long an answer is wanted.
     """
 
@@ -55,4 +56,5 @@ class Algorithm:
     shape: Shaping | None = None
     critic: Critic | None = None
     drop_truncated: bool = False
+    needs_end: bool = False
     levels: Mapping[str, str] = field(default_factory=dict)

@@ -36,6 +36,8 @@ def tldr(
 ) -> Algorithm:
     """Every prompt is given one level, which its completions share; a right answer pays price x length / limit.
 
+    A completion that is cut off earns nothing, though it may have said the answer.
+
     The deviation of a group is not divided by: it would make small differences of length as large as being right.
     """
     if prices.keys() != sentences.keys() or not all(0 <= price < 1 for price in prices.values()):
@@ -47,4 +49,5 @@ def tldr(
     return Algorithm(
         group_size, partial(group_relative, scale="none"), terms,
         drop_equal=drop_equal, num_updates=num_updates, shape=partial(length_levels, prices=prices), levels=sentences,
+        needs_end=True,
     )  # fmt: skip

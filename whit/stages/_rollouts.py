@@ -170,11 +170,15 @@ class Rollouts:
         return replace(example, prompt=prompt, metadata={**example.metadata, "level": level})
 
     def _shaped(self, group: Group) -> Group:
+        if self.method.needs_end:
+            ended = (r if r.finish == "stop" else replace(r, reward=0.0) for r in group.rollouts)
+            group = replace(group, rollouts=tuple(ended))
         for shape in (*([self.method.shape] if self.method.shape else []), *self.shapings):
             limit = self.sampling.max_new_tokens
             answers = [
                 Answered(
-                    reward=r.reward, correct=r.verdict.correct, limit=limit, text=r.text,
+                    reward=r.reward, limit=limit, text=r.text,
+                    correct=r.verdict.correct and (r.finish == "stop" or not self.method.needs_end),
                     length=limit if r.finish == "length" else len(r.segments[-1].ids),
                     level=str(group.example.metadata.get("level", "")),
                 )
