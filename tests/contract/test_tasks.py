@@ -26,6 +26,7 @@ from whit.verifiers._named import max_seconds
 ROOT = Path(__file__).parents[2]
 REAL = ROOT.parent / "shared" / "data"
 MAX_EXAMPLES = 3000  # of a split: generated ones can be long
+FEWER = {"documents": 200, "key_values": 200, "mixed": 200, "needle": 200}  # long texts of few words
 THINGS = ("pens", "cups", "keys", "eggs", "toys")
 
 
@@ -143,6 +144,16 @@ PUBLISHED = {
         {**row, "options": ["A) True", "B) False"], "answer": "AB"[n % 2], "solution": ["One.", "Two."]}
         for n, row in enumerate(STATEMENTS)
     ],
+    "lost_in_middle/nq_oracle": [
+        {
+            "id": f"nq-{n}",
+            "question": f"who made the {THINGS[n % 5]} of number {n}",
+            "answers": [f"Maker {n}", f"M{n}"],
+            "gold_title": f"Title {n}",
+            "gold_text": f"The {THINGS[n % 5]} of number {n} were made by Maker {n} in {1000 + n}.",
+        }
+        for n in range(200)
+    ],
 }
 ON_THE_HUB = {
     "gsm8k/train": [{"question": story(n), "answer": solution(n)} for n in range(600)],
@@ -194,13 +205,17 @@ ON_THE_HUB = {
     ],
 }
 STORED = (
-    "aqua", "code_output", "folio", "gsm8k", "humaneval", "math", "mbpp", "multiarith", "prontoqa", "proofwriter", "svamp",
-    "trec",
+    "aqua", "code_output", "documents", "folio", "gsm8k", "humaneval", "math", "mbpp", "multiarith", "prontoqa",
+    "proofwriter", "svamp", "trec",
 )  # fmt: skip
-NEEDED = {"reasoning_gym": {"dataset": "chain_sum"}}  # settings that a task cannot do without
-NOT_HERE = "math"  # its problems may not be kept beside the others
+NEEDED: dict[str, dict] = {
+    "reasoning_gym": {"dataset": "chain_sum"},
+    "mixed": {"of": ({"name": "key_values"}, {"name": "needle"})},
+}  # settings that a task cannot do without
+# Problems that may not be kept beside the others, and a file that the hub has not.
+NOT_HERE = {("real", "math"), ("on the hub", "documents")}
 CASES = [("published", name) for name in parts.names("task")]
-CASES += [(form, name) for form in ("on the hub", "real") for name in STORED if (form, name) != ("real", NOT_HERE)]
+CASES += [(form, name) for form in ("on the hub", "real") for name in STORED if (form, name) not in NOT_HERE]
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +251,8 @@ def load(name: str, folder: str) -> dict[Split, list[Example]]:
 
 def fresh(name: str) -> dict[Split, list[Example]]:
     part = partial(parts.find("task", name), **NEEDED.get(name, {}))
-    return {split: list(islice(part(split), MAX_EXAMPLES)) for split in get_args(Split)}
+    count = FEWER.get(name, MAX_EXAMPLES)
+    return {split: list(islice(part(split), count)) for split in get_args(Split)}
 
 
 def every(task: dict[Split, list[Example]]) -> list[Example]:
@@ -317,6 +333,7 @@ def test_the_published_rows_give_this_many_different_questions(folders, monkeypa
         "proofwriter": [200, 50, 50],
         "folio": [200, 50, 50],
         "prontoqa": [150, 30, 120],
+        "documents": [100, 20, 80],
     }
     assert len(every(tasks["multiarith"])) == 370  # what occurs twice is kept twice, in one split
     assert len(every(tasks["trec"])) == 610

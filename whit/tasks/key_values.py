@@ -1,0 +1,61 @@
+"""The value that belongs to a key among many records: retrieval at any length.  Source: arXiv:2307.03172."""
+
+from collections.abc import Iterator
+from functools import partial
+from random import Random
+from typing import Literal
+from uuid import UUID
+
+from whit.core.types import Example, Split
+from whit.tasks._depths import check_depths, check_range, chosen_place, depth_of
+from whit.tasks._generated import generated
+
+CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
+INSTRUCTION = "Answer with the value alone."
+SIZES: dict[Split, int] = {"train": 20_000, "dev": 500, "test": 1000, "ood": 500}
+Form = Literal["words", "uuid"]
+
+
+def key_values(
+    split: Split,
+    *,
+    pairs: tuple[int, int] = (4, 32),
+    form: Form = "words",
+    depths: tuple[float, ...] = (),
+    size: int | None = None,
+    seed: int = 0,
+) -> Iterator[Example]:
+    """Records 'key: value', a number of them between `pairs`, both included, and one of the keys.
+
+    form: "words" are made-up words of four letters with numbers of three digits; "uuid" random 128-bit names for both, as
+        in the source, which take some 25 tokens each.
+    depths: where the record stands that is asked for, from 0 to 1; anywhere where none is given.
+    The split "ood" has from one more than the most pairs to twice as many. The metadata has `pairs` and `depth`, in tenths.
+    """
+    check_range("key_values", "pairs", pairs, 2)
+    check_depths("key_values", depths)
+    low, high = pairs if split != "ood" else (pairs[1] + 1, 2 * pairs[1])
+    wanted = SIZES[split] if size is None else size
+    yield from generated("key_values", split, partial(_draw, low, high, form, depths, split), size=wanted, seed=seed)
+
+
+def _draw(low: int, high: int, form: Form, depths: tuple[float, ...], split: Split, rng: Random) -> Example:
+    count = rng.randint(low, high)
+    keys: dict[str, str] = {}
+    while len(keys) < count:
+        keys[_key(rng, form)] = str(rng.randint(100, 999)) if form == "words" else _key(rng, form)
+    place = chosen_place(rng, count, depths)
+    key = list(keys)[place]
+    records = "\n".join(f"{name}: {value}" for name, value in keys.items())
+    group = f"{key}:{keys[key]}" + (" (ood)" if split == "ood" else "")
+    return Example(
+        id="", prompt=f"Find the value of {key} in these records.\n{records}\nThe value of {key}?", gold=keys[key],
+        verifier="exact_text", group=group, answer_format="plain", instruction=INSTRUCTION,
+        metadata={"pairs": count, "depth": depth_of(place, count)},
+    )  # fmt: skip
+
+
+def _key(rng: Random, form: Form) -> str:
+    if form == "uuid":
+        return str(UUID(int=rng.getrandbits(128), version=4))
+    return "".join(rng.choice(letters) for letters in (CONSONANTS, VOWELS) * 2)
