@@ -230,3 +230,25 @@ def test_the_summary_holds_plain_json(score):
     summary = score().summary()
     assert json.loads(json.dumps(summary)) == summary
     assert summary["num_items"] == 3
+
+
+def test_by_a_fact_of_the_examples_each_value_has_its_own_items_in_order():
+    rows = [
+        record(f"{n}", "R", n < 3, facts={"depth": depth}) for n, depth in enumerate([1.0, 0.0, 0.5, 1.0, 0.0, 0.0])
+    ]
+    table = Evaluation(tuple(rows)).by("depth")
+    assert list(table) == [0.0, 0.5, 1.0]
+    assert [row["num_items"] for row in table.values()] == [3, 1, 2]
+    assert [row["accuracy"][0] for row in table.values()] == pytest.approx([1 / 3, 1, 1 / 2])
+
+
+def test_a_fact_that_no_example_has_is_named_with_those_that_there_are():
+    rows = (record("a", "R", True, facts={"depth": 0.5, "pairs": 4}),)
+    with pytest.raises(UsageError, match=r"no fact 'dept'.*depth, pairs"):
+        Evaluation(rows).by("dept")
+
+
+def test_a_record_keeps_numbers_and_words_of_the_metadata(score):
+    (example, *_) = EXAMPLES
+    records = score([replace(example, metadata={"depth": 0.5, "answers": ["2"]})]).records
+    assert all(record["facts"] == {"depth": 0.5} for record in records)

@@ -1,5 +1,6 @@
 """`whit evaluate MODEL --task T`: the score of any model on any task or file."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,7 @@ def evaluate(
         int, typer.Option(min=0, help="Sampled completions an item, beside the greedy one; 0: greedy alone.")
     ] = 4,
     max_new_tokens: Annotated[int, typer.Option(help="Where completions are cut off.")] = 256,
+    by: Annotated[str | None, typer.Option(help="Also by a fact of the task's examples, such as depth.")] = None,
     few_shot: Annotated[bool, typer.Option("--few-shot", help="Show four training examples first.")] = False,
     columns: Annotated[str | None, typer.Option(help="prompt=question,answer=label for a file.")] = None,
     template: Annotated[str | None, typer.Option(help='"plain" for models without a chat template.')] = None,
@@ -38,6 +40,7 @@ def evaluate(
 ) -> None:
     """Score a model: accuracy (lenient and strict), pass@k, majority, format, length, truncation."""
     from whit.core.types import Interval
+    from whit.evaluation.evaluate import Evaluation
     from whit.recipes.pipeline import Site, start_artifact
     from whit.recipes.recipe import Recipe
     from whit.recipes.scoring import score
@@ -55,8 +58,9 @@ def evaluate(
     view.ticker.clear()
     if items and items > result.summary["num_items"]:
         note(f"--items {items}: the split '{split}' has {result.summary['num_items']}; all of them are scored")
+    parts = Evaluation.load(Path(result.path, "completions.jsonl")).by(by) if by else {}
     if json:
-        as_json(result.model_dump())
+        as_json({**result.model_dump(), **({"by": {by: parts}} if by else {})})
         return
     for name, value in result.summary.items():
         label = WORDS.get(name, name)
@@ -66,4 +70,7 @@ def evaluate(
             say(f"{label:<{LABEL}} {Interval(*value).percent():>22}")
         else:
             say(f"{label:<{LABEL}} {value if not isinstance(value, float) else round(value, 1):>22}")
+    for fact, row in parts.items():
+        shares = [Interval(*row[name]).percent() for name in ("accuracy", "greedy_accuracy") if name in row]
+        say(f"{f'{by} {fact}':<{LABEL}} {shares[0]:>22}  {row['num_items']:,} items")
     say(result.path)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from whit.core.errors import RunError
+from whit.core.errors import RunError, UsageError
 from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
 from whit.core.types import Ask, Example, Interval
@@ -27,6 +27,7 @@ from whit.verifiers._workers import Verdicts
 PROFILE = Sampling(temperature=0.6, top_p=0.95)
 """The frozen decoding profile: sampling as the reference study evaluates (arXiv:2506.13404)."""
 GREEDY_PROFILE = Sampling(temperature=0.0)
+FACT = (str, int, float)  # of an example's metadata, what its records keep
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,25 @@ class Evaluation:
         statuses = [record["status"] for record in self.records]
         out["statuses"] = {status: statuses.count(status) for status in sorted(set(statuses))}
         return out
+
+    def by(self, fact: str) -> dict[Any, dict[str, Any]]:
+        """Accuracies by the value of one of the task's facts, such as depth, in order: [estimate, low, high] and the items.
+
+        Raises UsageError for a fact that no example has.
+        """
+        found: dict[Any, list[dict[str, Any]]] = {}
+        for record in self.records:
+            if fact in record.get("facts", {}):
+                found.setdefault(record["facts"][fact], []).append(record)
+        if not found:
+            known = sorted({name for record in self.records for name in record.get("facts", {})})
+            told = f"The task's examples have {', '.join(known)}." if known else "The task's examples have none."
+            raise UsageError(f"by: there is no fact '{fact}'. {told}")
+        table: dict[Any, dict[str, Any]] = {}
+        for value in sorted(found, key=lambda value: (isinstance(value, str), value)):
+            summary = Evaluation(tuple(found[value])).summary()
+            table[value] = {key: summary[key] for key in ("num_items", "accuracy", "greedy_accuracy") if key in summary}
+        return table
 
     def _majority(self, k: int) -> list[float]:
         votes: dict[str, list[tuple[str | None, bool]]] = {}
@@ -138,6 +158,7 @@ def evaluate(
                     "gold": example.gold, "completion": text, "answer": verdict.answer, "correct": verdict.correct,
                     "strict": verdict.strict, "has_format": verdict.has_format, "status": verdict.status,
                     "reason": verdict.reason, "num_tokens": len(completion.ids), "truncated": completion.finish == "length",
+                    "facts": {key: value for key, value in example.metadata.items() if isinstance(value, FACT)},
                 })  # fmt: skip
     return Evaluation(tuple(records))
 
