@@ -3,7 +3,9 @@
 import pytest
 from stage_runs import SMALL, metrics, perform, weights_hash
 
-from whit.core.errors import RecipeError
+from whit.core.errors import DataError, RecipeError
+from whit.core.parts import find
+from whit.core.settings import check_settings
 from whit.models.load import load_policy
 from whit.testing.run import tiny_run
 from whit.testing.tiny import tiny_model as make_tiny
@@ -72,16 +74,7 @@ def test_a_second_stage_keeps_the_token_of_the_first(stage, sums, tmp_path):
 
 
 def test_pretraining_hides_tokens(tmp_path):
-    task = {"name": "word_problems", "operations": [1, 1]}
-    sizes = {"width": 16, "num_layers": 1, "num_heads": 2, "num_kv_heads": 2, "intermediate": 24, "max_length": 256}
-    from whit.core.parts import find
-    from whit.core.settings import check_settings
-
-    settings = check_settings(
-        find("stage", "pretrain"),
-        {"architecture": sizes, "steps": 3, "batch_documents": 4, "tokenizer_documents": 50, "transform": MEAP}, "stage.1",
-    )  # fmt: skip
-    artifact = find("stage", "pretrain")(None, tiny_run(tmp_path / "out", 1e12, task=task), **settings)
+    artifact = pretrained(tmp_path / "out", transform=MEAP)
     assert all(line["masked"] > 0 for line in metrics(artifact))
     assert load_policy(artifact.path).tokenizer.mask_token == "[MASK]"
 
@@ -94,3 +87,25 @@ def test_a_setting_that_a_transform_has_not_is_named(sums, tiny_model):
         Recipe.make({**tree, "stage": [{"kind": "sft", "transform": {"name": "meap", "shares": 0.1}}]})
     with pytest.raises(RecipeError, match="meep"):
         Recipe.make({**tree, "stage": [{"kind": "sft", "transform": "meep"}]})
+
+
+def pretrained(directory, **settings):
+    task = {"name": "word_problems", "operations": [1, 1]}
+    sizes = {"width": 16, "num_layers": 1, "num_heads": 2, "num_kv_heads": 2, "intermediate": 24, "max_length": 256}
+    given = {"architecture": sizes, "steps": 3, "batch_documents": 4, "tokenizer_documents": 50, **settings}
+    stage = find("stage", "pretrain")
+    return stage(None, tiny_run(directory, 1e12, task=task), **check_settings(stage, given, "stage.1"))
+
+
+def test_a_share_of_the_documents_is_plain_text_of_the_length_asked_for(tmp_path):
+    (tmp_path / "plain.jsonl").write_text('{"text": "Call me Ishmael. Some years ago"}\n' * 40)
+    lines = metrics(pretrained(tmp_path / "out", texts=tmp_path / "plain.jsonl", text_share=1.0, text_tokens=20))
+    assert [line["tokens"] for line in lines] == [80, 80, 80]
+    mixed = metrics(pretrained(tmp_path / "mixed", texts=tmp_path / "plain.jsonl", text_share=0.5, text_tokens=20))
+    assert lines[0]["cross_entropy"] != mixed[0]["cross_entropy"]
+
+
+def test_a_file_without_a_column_of_text_is_refused(tmp_path):
+    (tmp_path / "plain.jsonl").write_text('{"words": "Call me Ishmael."}\n')
+    with pytest.raises(DataError, match="has the columns words"):
+        pretrained(tmp_path / "out", texts=tmp_path / "plain.jsonl")

@@ -1,7 +1,7 @@
-"""Train a small decoder from nothing, or go on, on documents of a generated task: next-token loss on every token.
+"""Train a small decoder from nothing, or go on, on documents of a generated task and plain text: next-token loss on all.
 
-The documents stand in the model's own chat template. A share of them shows the rationale, the rest the bare answer: a
-base model that has seen both ways of answering leaves room for every later stage.
+The task's documents stand in the model's own chat template. A share of them shows the rationale, the rest the bare
+answer: a base model that has seen both ways of answering leaves room for every later stage.
 """
 
 from dataclasses import replace
@@ -12,12 +12,14 @@ import torch
 from pydantic import Field, model_validator
 
 from whit.core.answers import completion_text
-from whit.core.errors import RecipeError
+from whit.core.errors import DataError, RecipeError
+from whit.core.files import read_rows
 from whit.core.parts import bind, find, options
 from whit.core.rundir import Run
 from whit.core.seeds import key64, stream
 from whit.core.settings import Frozen
 from whit.core.types import Artifact, Example
+from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.data.tokenizer import train_tokenizer
 from whit.models.config import parse_config
@@ -66,6 +68,9 @@ def pretrain(
     rationale_frac: float = 1.0,
     tokenizer_documents: int = 20_000,
     tokenizer: str | None = None,
+    texts: Path | None = None,
+    text_share: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    text_tokens: Annotated[int, Field(gt=1)] = 256,
     transform: Transforms = (),
     optim: Optim = Optim(schedule="wsd", warmup=0.02, weight_decay=0.1, betas=(0.9, 0.95)),
     max_tokens: Annotated[int, Field(ge=0)] = 0,
@@ -75,6 +80,8 @@ def pretrain(
     start: None makes a new model of `architecture`; a model directory is trained further.
     rationale_frac: share of documents that show the rationale before the answer.
     tokenizer: directory of a tokenizer to take over; None trains one on the task's first documents.
+    texts: a JSONL or CSV file with a column text. `text_share` of the documents of every step are then stretches of
+        `text_tokens` tokens of it, drawn at random, without a template.
     transform: what a step does to its documents, such as `meap`.
     The schedule runs over `steps` unless a budget in operations ends first.
     Raises RecipeError when the task is not a generated one: its function needs the settings `size` and `seed`.
@@ -89,7 +96,9 @@ def pretrain(
         return list(bind("task", name, {**settings, "size": size, "seed": seed})("train"))
 
     if start is None:
-        policy = _new_policy(run, architecture, vocab_size, tokenizer, draw("tokenizer", 0, tokenizer_documents))
+        examples = draw("tokenizer", 0, tokenizer_documents)
+        words = [f"{e.prompt}{completion_text(e)}" for e in examples] + (_texts(texts) if texts else [])
+        policy = _new_policy(run, architecture, vocab_size, tokenizer, words)
     else:
         policy = load_policy(start.path, dtype=run.dtype, device=run.device)
     renderer = Renderer(policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids)
@@ -99,15 +108,22 @@ def pretrain(
     lr = run.lr_factor * peak_lr(optim, "pretrain", policy.decoder.config.shape)
     optimizer = Optimizer(policy.decoder, optim, lr)
 
+    plain = _tokens(texts, policy) if texts else []
+    num_plain = round(text_share * batch_documents) if texts else 0
+    length = min(text_tokens, policy.decoder.config.max_length, len(plain))
+
     def producer(step: int, progress: float) -> Feed | None:
         if step == steps:
             return None
-        shows = stream(run.seed, "pretrain-rationales", step)
-        examples = draw("documents", step, batch_documents)
+        rationales = stream(run.seed, "pretrain-rationales", step)
+        examples = draw("documents", step, batch_documents - num_plain) if num_plain < batch_documents else []
         documents = [
-            renderer.document(zero_shot(e), completion_text(e, with_rationale=shows.random() < rationale_frac))
+            renderer.document(zero_shot(e), completion_text(e, with_rationale=rationales.random() < rationale_frac))
             for e in examples
         ]
+        places = stream(run.seed, "pretrain-texts", step)
+        starts = [places.randrange(len(plain) - length + 1) for _ in range(num_plain)]
+        documents += [Document(plain[start : start + length], ()) for start in starts]
         return Feed(*show([replace(d, spans=((1, len(d.ids)),)) for d in documents], step))  # prompts are learnt too
 
     memory, compiled = prepare(policy.decoder, optimizer, max_tokens, run)
@@ -115,11 +131,8 @@ def pretrain(
     return run.save(policy.save, updates=updates, **compiled)
 
 
-def _new_policy(
-    run: Run, sizes: Architecture, vocab_size: int, tokenizer: str | None, examples: list[Example]
-) -> Policy:
+def _new_policy(run: Run, sizes: Architecture, vocab_size: int, tokenizer: str | None, texts: list[str]) -> Policy:
     if tokenizer is None:
-        texts = (f"{e.prompt}{completion_text(e)}" for e in examples)
         words: Any = train_tokenizer(texts, vocab_size=vocab_size, max_length=sizes.max_length)
     else:
         words = load_tokenizer(Path(tokenizer))
@@ -136,6 +149,23 @@ def _new_policy(
     decoder = Decoder(config)
     decoder.initialise(torch.Generator().manual_seed(key64(run.seed, "weights") % 2**63))
     return Policy(decoder.to(run.device, DTYPES[run.dtype]), words, run.directory)
+
+
+def _texts(path: Path) -> list[str]:
+    """The texts of a file. Raises DataError for one without the column text."""
+    rows = read_rows(path)
+    if "text" not in rows[0]:
+        raise DataError(
+            f"texts: {path} has the columns {', '.join(map(str, rows[0]))}. Call the one of plain text 'text'."
+        )
+    return [str(row["text"]) for row in rows]
+
+
+def _tokens(path: Path, policy: Policy) -> list[int]:
+    """The texts of a file one after another, each with its end."""
+    end = policy.tokenizer.eos_token_id
+    encoded = policy.tokenizer(_texts(path), add_special_tokens=False)["input_ids"]
+    return [token for ids in encoded for token in [*ids, *([end] if end is not None else [])]]
 
 
 def _task(spec: Any) -> tuple[str, dict[str, Any]]:
