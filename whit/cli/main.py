@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from whit.cli.attention import attention
 from whit.cli.cache import cache
 from whit.cli.chat import chat
 from whit.cli.demo import demo
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS = (
-    demo, study, run, plan, evaluate, generate, write, cache, chat, parts, runs, report, export, inspect, doctor,
+    demo, study, run, plan, evaluate, generate, write, cache, chat, parts, runs, report, export, inspect, doctor, attention,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

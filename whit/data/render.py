@@ -55,6 +55,16 @@ class Renderer:
             )
         return ids
 
+    def places(self, messages: Sequence[Message], text: str) -> tuple[int, int] | None:
+        """The first tokens of `prompt(messages)`, from the one to before the other, that spell `text`; None for no such."""
+        whole = self._text(messages, open_turn=True)
+        start = whole.find(text)
+        if start < 0 or not text:
+            return None
+        spans = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        touched = [i for i, (low, high) in enumerate(spans) if low < start + len(text) and high > start]
+        return (touched[0], touched[-1] + 1) if touched else None
+
     def completion(self, text: str) -> list[int]:
         """Token ids of an assistant's text, the end-of-turn token included."""
         return [*self._encode(self.lead + text), self.end_of_turn]

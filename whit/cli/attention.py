@@ -1,0 +1,73 @@
+"""`whit attention MODEL --task T`: where a model looks when it begins to answer."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whit.cli._options import Device, Json, resolve_device
+from whit.cli._show import as_json, note, say
+
+
+def attention(
+    model: Annotated[str, typer.Argument(help="A model directory, GGUF file or hub name.")],
+    task: Annotated[str, typer.Option("--task", help="A task's name, or a CSV / JSONL / Parquet file.")],
+    split: Annotated[str, typer.Option(help="train, dev, test or ood")] = "dev",
+    items: Annotated[int, typer.Option(min=1, help="Prompts to look at.")] = 40,
+    hide: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of tokens to hide, for a model with a mask token.")
+    ] = 0.15,
+    template: Annotated[str | None, typer.Option(help='"plain" for models without a chat template.')] = None,
+    out: Annotated[Path | None, typer.Option(help="Write pictures to this HTML file.")] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Say what attention the answer in the prompt gets, layer by layer, and whether the first token is a sink."""
+    from whit.analysis.attention import measured
+    from whit.core.types import Split
+    from whit.data.render import Renderer
+    from whit.models.load import load_policy, resolve_model
+    from whit.stages._task import load_task
+
+    policy = load_policy(resolve_model(model), device=resolve_device(device))
+    renderer = Renderer(
+        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
+    )
+    chosen: Split = split  # type: ignore[assignment]
+    found = measured(policy, renderer, load_task(task).take(chosen, items), hide)
+    if out is not None:
+        _draw(out, model, task, found)
+    if json:
+        as_json(found)
+        return
+    say(f"{found['examples']} prompts, {found['with_answer']} with the answer in them")
+    say("layer   on the answer   before it   on the first   entropy, nats")
+    for layer, (first, entropy) in enumerate(zip(found["first"], found["entropy"], strict=True)):
+        shares = [found[name][layer] if name in found else float("nan") for name in ("answer", "before")]
+        say(f"{layer:>5}   {shares[0]:>12.1%}   {shares[1]:>9.1%}   {first:>11.1%}   {entropy:>13.2f}")
+    if "sink" in found:
+        say(f"the first token is a sink of {found['sink']:.1%} of heads (64 tokens, share above 30 %)")
+    if "decay" in found:
+        say(
+            f"hidden tokens receive {-found['decay']:+.1%}, the variance over the others changes by "
+            f"{found['variance_gain']:+.1%}"
+        )
+    elif hide:
+        note("the model has no mask token, so nothing was hidden")
+    if out is not None:
+        say(str(out))
+
+
+def _draw(target: Path, model: str, task: str, found: dict) -> None:  # type: ignore[type-arg]
+    from whit.report.pictures import curves, write_pictures
+
+    shares = {"first token": found["first"]}
+    if "answer" in found:
+        shares |= {"the answer": found["answer"], "before the answer": found["before"]}
+    by_layer = {name: list(enumerate(values)) for name, values in shares.items()}
+    write_pictures(target, f"Attention of {model} on {task}", [
+        (curves(by_layer, "layer", "share of attention", low=0, high=1),
+         f"What the token that begins the answer attends to, a mean over heads and {found['examples']} prompts."),
+        (curves({"entropy": list(enumerate(found["entropy"]))}, "layer", "nats", low=0),
+         "Entropy of that attention: low where a head looks at few tokens."),
+    ])  # fmt: skip
