@@ -116,15 +116,17 @@ def test_the_gradients_of_the_estimators():
     reverse = [0.098938, -0.093885, -0.005053]
     assert expected_gradient(estimator="k2") == pytest.approx(reverse, abs=1e-6)
     assert expected_gradient(estimator="k3", weighted=True) == pytest.approx(reverse, abs=1e-6)
+    assert expected_gradient(estimator="k1", weighted=True) == pytest.approx(reverse, abs=1e-6)
+    assert expected_gradient(estimator="k1") == pytest.approx([0.0, 0.0, 0.0], abs=1e-9)
     assert expected_gradient(estimator="k3") == pytest.approx((POLICY_V - REFERENCE_V).tolist(), abs=1e-9)
 
 
 def test_the_values_of_the_estimators():
     values = {
         name: (POLICY_V * reference_kl(POLICY_V.log(), POLICY_V.log(), REFERENCE_V.log(), estimator=name)).sum().item()
-        for name in ("k2", "k3")
+        for name in ("k1", "k2", "k3")
     }
-    assert values == pytest.approx({"k2": 0.0248624, "k3": 0.0252672}, abs=1e-7)
+    assert values == pytest.approx({"k1": 0.0252672, "k2": 0.0248624, "k3": 0.0252672}, abs=1e-7)
 
 
 @pytest.mark.parametrize(

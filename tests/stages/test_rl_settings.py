@@ -148,3 +148,19 @@ def test_what_the_limit_cuts_off_earns_nothing_where_an_end_is_needed(rl):
     other = rl("other", algorithm={"name": "grpo", "group_size": 4})[1][0]
     assert one["truncated"] > 0.5 and one["reward"] <= 1 - one["truncated"]
     assert other["reward"] > 0
+
+
+@pytest.mark.parametrize("estimator", ["k2", "k3"])
+def test_every_estimator_can_be_taken_from_the_reward(rl, estimator):
+    kl = {"weight": 5.0, "place": "reward"}
+    assert weights_hash(rl("k1", kl=kl)[0]) != weights_hash(rl(estimator, kl={**kl, "estimator": estimator})[0])
+
+
+@pytest.mark.parametrize(
+    "kl",
+    [{"weight": 0.1, "estimator": "k1"}, {"weight": 0.1, "place": "reward", "weighted": True}],
+    ids=["k1", "weighted"],
+)
+def test_an_estimator_that_would_do_nothing_is_refused(rl, kl):
+    with pytest.raises(RecipeError, match=r"k1|weighted"):
+        rl(kl=kl)

@@ -16,6 +16,7 @@ from whit.algorithms._advantages import generalised_advantages
 from whit.algorithms._types import Algorithm, Critic
 from whit.core.settings import Frozen
 from whit.data.batch import Document
+from whit.objectives.reference_kl import Estimator, estimate
 
 
 class Correction(Frozen):
@@ -37,6 +38,7 @@ def credited(
     algorithm: Algorithm,
     *,
     kl_in_reward: float = 0.0,
+    estimator: Estimator = "k1",
     correction: Correction | None = None,
     top_entropy: float = 1.0,
 ) -> tuple[list[Document], dict[str, float]]:
@@ -44,12 +46,13 @@ def credited(
 
     documents: from `to_documents`, whole groups in any order. `old_logprobs_T`, `reference_logprobs_T`, `old_values_T` and
         `entropies_T` stand on them as far as they are needed; entropies are taken away.
-    kl_in_reward: weight of log policy - log reference: of a token for a critic, else summed over the completion.
+    kl_in_reward: weight of the estimate of KL(policy || reference): of a token for a critic, else summed over the
+        completion. estimator: k1 is log policy - log reference.
     top_entropy: share of the tokens, those of highest entropy, that keep their advantage (arXiv:2506.01939: 0.2).
     """
     if not documents:
         return [], {}
-    penalties = [kl_in_reward * _distance(d) if kl_in_reward else None for d in documents]
+    penalties = [kl_in_reward * estimate(_distance(d), estimator) if kl_in_reward else None for d in documents]
     told: dict[str, float] = {}
     returns: list[Tensor] | None = None
     if algorithm.critic is None:

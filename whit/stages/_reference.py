@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from whit.core.errors import RecipeError
 from whit.core.rundir import Run
@@ -13,6 +13,7 @@ from whit.core.types import Artifact
 from whit.data.batch import Document
 from whit.models.causal import CausalLM
 from whit.models.load import load_policy
+from whit.objectives.reference_kl import Estimator
 from whit.stages._prepass import prepass
 
 
@@ -20,19 +21,35 @@ class KL(Frozen):
     """The price of leaving the reference.
 
     weight: 0 keeps no reference. DeepSeekMath takes 0.04, SimpleRL-Zoo 1e-4, RLOO 0.05 in the reward; libraries now 0.
-    place: "loss", with a gradient of its own; or "reward", where log policy - log reference (k1) is taken from what the
-        completion, or with a critic the token, earns.
-    estimator, weighted: of the penalty in the loss, see the objective `reference_kl`.
+    place: "loss", with a gradient of its own; or "reward", where it is taken from what the completion, or with a critic the
+        token, earns.
+    estimator: see the objective `reference_kl`; None takes k3 in the loss and k1 in the reward. k1 in the loss needs
+        `weighted`, or it has no gradient on average. weighted: of the penalty in the loss.
     every, share: after so many rounds the reference takes this share of the policy's weights (TR-DPO, arXiv:2404.09656:
         0.6 every 512 steps); 0 never moves it.
     """
 
     weight: float = Field(0.0, ge=0)
     place: Literal["loss", "reward"] = "loss"
-    estimator: Literal["k2", "k3"] = "k3"
+    estimator: Estimator | None = None
     weighted: bool = False
     every: int = Field(0, ge=0)
     share: float = Field(0.6, gt=0, le=1)
+
+    @property
+    def chosen(self) -> Estimator:
+        """The estimator that is used."""
+        return self.estimator or ("k3" if self.place == "loss" else "k1")
+
+    @model_validator(mode="after")
+    def _it_has_a_gradient(self) -> "KL":
+        if self.place == "loss" and self.estimator == "k1" and not self.weighted:
+            raise ValueError(
+                'estimator="k1" in the loss has no gradient on average. Set weighted = true or place = "reward", or take k2'
+            )
+        if self.place == "reward" and self.weighted:
+            raise ValueError('weighted belongs to place = "loss": what is taken from the reward has no gradient')
+        return self
 
 
 class Reference:

@@ -56,7 +56,7 @@ def more_terms(terms: Sequence[Term], kl: KL, entropy: Weight = 0.0) -> tuple[Te
     first = terms[0]
     added: list[tuple[Callable[..., Tensor], Weight]] = []
     if kl.weight and kl.place == "loss":
-        added.append((partial(reference_kl, estimator=kl.estimator, weighted=kl.weighted), kl.weight))
+        added.append((partial(reference_kl, estimator=kl.chosen, weighted=kl.weighted), kl.weight))
     if entropy:
         added.append((entropy_bonus, entropy))
     own = [
@@ -119,7 +119,7 @@ class Rollouts:
         documents, dropped = to_documents(groups, self.method)
         documents, told = credited(
             self.scored(documents + (more(groups) if more else [])), self.method,
-            kl_in_reward=self.kl.weight if self.kl.place == "reward" else 0.0,
+            kl_in_reward=self.kl.weight if self.kl.place == "reward" else 0.0, estimator=self.kl.chosen,
             correction=self.correction, top_entropy=self.top_entropy,
         )  # fmt: skip
         if self.method.refills:
