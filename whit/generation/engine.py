@@ -20,6 +20,7 @@ from whit.core.types import Completion
 from whit.generation.device_steps import LENGTHS, LOOK, DeviceSteps
 from whit.generation.lane import MAX_CACHE_BYTES, Lane, by_prompt, empty_cache, row_bytes
 from whit.generation.sampler import Sampling, choose, uniforms
+from whit.generation.steering import Steering
 from whit.kernels.arena import kept_memory
 from whit.models.attention import Cache
 from whit.models.causal import CausalLM
@@ -79,6 +80,7 @@ class Engine:
         keys: Sequence[str] | None = None,
         notify: Callable[[int], None] | None = None,
         finished: Callable[[int, int, Completion], None] | None = None,
+        steering: Steering | None = None,
     ) -> list[list[Completion]]:
         """`num_samples` completions of each prompt, in the order of the prompts.
 
@@ -86,6 +88,7 @@ class Engine:
             the same random numbers in any batch.
         notify: told the number of new tokens as they come.
         finished: told of every completion as it ends: the prompt's index, the sample's, and itself.
+        steering: pushes hidden states at the end of each prompt and while its completions are written.
         Raises TemplateError for an empty prompt, or one as long as the model's context.
         """
         assert sampling.max_new_tokens > 0, "0 stands for the recipe's limit: see Sampling.within"
@@ -103,10 +106,11 @@ class Engine:
         limit = self.decoder.config.max_length
         longest = min(limit, max((len(p) for p in prompts), default=0) + sampling.max_new_tokens)
         rows = self._rows(longest, len(waiting))
-        steps = self._device_steps(rows, longest, sampling) if self.on_device else None
+        steps = self._device_steps(rows, longest, sampling) if self.on_device and not steering else None
         cache = steps.cache if steps else empty_cache(self.decoder, rows, longest)
         active: list[_Sequence] = []
-        lane = Lane(self.decoder, cache, None if steps else compiled_step(self.decoder, cache, rows))
+        step = None if steps or steering else compiled_step(self.decoder, cache, rows)
+        lane = Lane(self.decoder, cache, step, steering)
         with nullcontext() if lane.step else prepacked(self.decoder, rows):
             while waiting or active:
                 if waiting and (not active or rows - len(active) >= max(1, rows * REFILL_FRAC)):
@@ -178,13 +182,13 @@ class Engine:
     ) -> None:  # fmt: skip
         """Compute each different prompt once and sample the first tokens. shared: see `Lane.admit`."""
         slots = by_prompt([sequence.prompt for sequence in batch], first_slot)
-        logits_PV = lane.admit([prompts[p] for p in slots], list(slots.values()), shared)
+        logits_PV = lane.admit([prompts[p] for p in slots], list(slots.values()), shared, list(slots))
         index = {prompt: i for i, prompt in enumerate(slots)}
         self._choose(batch, logits_PV[[index[sequence.prompt] for sequence in batch]], sampling)
 
     def _advance(self, lane: Lane, active: list[_Sequence], sampling: Sampling) -> None:
         """One token more for every active sequence: slot i belongs to active[i]."""
-        logits_BV = lane.advance([s.ids[-1] for s in active], [s.length for s in active])
+        logits_BV = lane.advance([s.ids[-1] for s in active], [s.length for s in active], [s.prompt for s in active])
         for sequence in active:
             sequence.length += 1
         self._choose(active, logits_BV, sampling)
