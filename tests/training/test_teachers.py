@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from whit.core.errors import PartError
 from whit.core.flops import forward_flops
 from whit.data.batch import Document, Twin, collate
+from whit.models.watch import watched_layers
 from whit.objectives._types import Term
 from whit.objectives.byte_merge import byte_merge
 from whit.objectives.cross_entropy import cross_entropy
@@ -18,7 +19,7 @@ from whit.objectives.topk_kl import topk_kl
 from whit.objectives.uld import uld
 from whit.testing.tiny import tiny_decoder, tiny_documents
 from whit.training.chunks import row_chunks, whole_groups
-from whit.training.layers import Projections, watched_layers
+from whit.training.layers import Projections
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward, Sums, accumulate
 from whit.training.teachers import Kept, Live, OtherTokens, merged, spread_out, supervised_states

@@ -16,9 +16,10 @@ from whit.core.parts import inputs
 from whit.data.batch import Batch
 from whit.kernels.log_prob import log_prob
 from whit.models.causal import CausalLM
+from whit.models.watch import watched_layers
 from whit.objectives._types import Term
 from whit.training.chunks import row_chunks, whole_groups
-from whit.training.layers import Projections, watched_layers
+from whit.training.layers import Projections
 from whit.training.optim import Optimizer
 from whit.training.teachers import Kept, OtherTokens, Teacher, groups_in, merged, supervised_states
 from whit.training.values import ValueHead

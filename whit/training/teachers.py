@@ -16,7 +16,7 @@ from whit.data.sharing import work
 from whit.kernels.log_prob import log_prob
 from whit.models.attention import Packed
 from whit.models.causal import CausalLM
-from whit.training.layers import watched_layers
+from whit.models.watch import watched_layers
 
 
 class TeacherRows(Protocol):

@@ -1,0 +1,154 @@
+"""Task spaces on states whose directions are known: planted, mirrored, denoised, read off and kept."""
+
+import math
+
+import pytest
+import torch
+
+from whit.core.errors import DataError
+from whit.spaces.probe import information
+from whit.spaces.states import last_states, mean_states
+from whit.spaces.task_space import TaskSpace, denoised, direction
+from whit.testing.tiny import tiny_decoder
+
+WIDTH, CONTEXTS = 896, 64
+EACH = pytest.mark.parametrize("method", ["pca", "mean", "mean_plus_pc"])
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def planted(count=6, noise=0.1, seed=0):
+    """Orthonormal directions [K, D], and differences [K, M, 1, D]: a pair is 2 u apart, with noise of this norm."""
+    wanted_KD = torch.linalg.qr(torch.randn(WIDTH, count, generator=generator(seed)))[0].T
+    drawn = torch.randn(count, CONTEXTS, 1, WIDTH, generator=generator(seed + 1))
+    return wanted_KD, 2 * wanted_KD[:, None, None] + noise * drawn / drawn.norm(dim=-1, keepdim=True)
+
+
+def space(method="pca", **more):
+    wanted_KD, differences = planted()
+    return wanted_KD, TaskSpace.of("abcdef", [3], differences, torch.zeros(1, WIDTH), method, **more)
+
+
+@EACH
+def test_planted_directions_are_found_with_their_sign(method):
+    wanted_KD, found = space(method)
+    cosines = (found.base_SKD[0] * wanted_KD).sum(-1)
+    assert (cosines > 0.99).all()
+    assert found.length_SK[0].tolist() == pytest.approx([2.0] * 6, abs=0.01)
+
+
+def test_noise_of_a_tenth_on_every_coordinate_leaves_what_the_mean_leaves():
+    """2 / sqrt(4 + 896 / 100 / 64) = 0.983 of 64 pairs whose noise is 0.1 on each coordinate."""
+    wanted_KD = torch.eye(1, WIDTH)
+    noisy = 2 * wanted_KD + 0.1 * torch.randn(CONTEXTS, WIDTH, generator=generator())
+    assert float(direction(noisy, "mean")[0]) == pytest.approx(2 / math.sqrt(4 + WIDTH / 100 / CONTEXTS), abs=0.005)
+
+
+@EACH
+def test_the_other_way_round_it_points_the_other_way(method):
+    _, differences = planted(1)
+    one, other = direction(differences[0, :, 0], method), direction(-differences[0, :, 0], method)
+    torch.testing.assert_close(one, -other)
+
+
+@EACH
+def test_the_order_of_the_contexts_does_not_matter(method):
+    _, differences = planted(1)
+    shuffled = differences[0, torch.randperm(CONTEXTS, generator=generator()), 0]
+    torch.testing.assert_close(
+        direction(shuffled, method), direction(differences[0, :, 0], method), atol=1e-5, rtol=1e-5
+    )
+
+
+def test_differences_without_a_common_direction_give_their_mean():
+    scattered = torch.eye(40) + 0.01
+    torch.testing.assert_close(direction(scattered, "pca"), direction(scattered, "mean"))
+
+
+def test_keeping_all_changes_nothing_in_the_span():
+    wanted_KD, _ = planted()
+    basis_RD = denoised(wanted_KD, 1.0)
+    assert len(basis_RD) == 6
+    torch.testing.assert_close(wanted_KD @ basis_RD.T @ basis_RD, wanted_KD, atol=1e-5, rtol=1e-5)
+
+
+def test_denoising_is_a_projection_on_fewer_directions():
+    """Five of six vectors are nearly one: two directions hold 95 % of the energy."""
+    base = torch.nn.functional.normalize(torch.eye(6, 20) * 0.05 + torch.eye(20)[10], dim=-1)
+    base[5] = torch.eye(20)[15]
+    basis_RD = denoised(base, 0.95)
+    projector_DD = basis_RD.T @ basis_RD
+    assert len(basis_RD) == 2
+    torch.testing.assert_close(projector_DD, projector_DD.T)
+    torch.testing.assert_close(projector_DD @ projector_DD, projector_DD, atol=1e-6, rtol=1e-6)
+
+
+def test_coordinates_read_off_which_label_a_state_has():
+    wanted_KD, found = space()
+    noise = 0.1 * torch.randn(6, WIDTH, generator=generator(9)) / WIDTH**0.5
+    states_NSD = (7 * wanted_KD + noise)[:, None]
+    coordinates_NSK = found.coordinates(states_NSD)
+    assert coordinates_NSK[:, 0].argmax(-1).tolist() == list(range(6))
+    assert coordinates_NSK[:, 0].diagonal().tolist() == pytest.approx([1.0] * 6, abs=0.01)
+
+
+def test_one_label_alone_gives_its_own_vector():
+    _, found = space()
+    one_hot = torch.eye(6)[2][None, None]
+    torch.testing.assert_close(found.vectors(one_hot)[0, 0], found.base_SKD[0, 2])
+    assert not found.vectors(0 * one_hot).any()
+
+
+def test_random_directions_have_the_same_shape_and_know_nothing():
+    wanted_KD, found = space()
+    control = found.random(1)
+    assert control.labels == found.labels and control.base_SKD.shape == found.base_SKD.shape
+    assert (control.base_SKD[0] * wanted_KD).sum(-1).abs().max() < 0.2
+    assert control.base_SKD.norm(dim=-1).tolist()[0] == pytest.approx([1.0] * 6)
+    assert torch.equal(control.base_SKD, found.random(1).base_SKD)
+
+
+def test_it_comes_back_as_it_was_kept(tmp_path):
+    _, found = space()
+    found.save(tmp_path / "space")
+    again = TaskSpace.load(tmp_path / "space")
+    assert (again.labels, again.layers) == (tuple("abcdef"), (3,))
+    for name in ("base_SKD", "mean_SD", "length_SK"):
+        assert torch.equal(getattr(again, name), getattr(found, name))
+    assert torch.equal(again.bases[0], found.bases[0])
+    with pytest.raises(DataError, match=r"whit space"):
+        TaskSpace.load(tmp_path)
+
+
+def test_some_layers_are_those_of_the_whole():
+    differences = torch.randn(2, 8, 3, 10, generator=generator())
+    whole = TaskSpace.of("ab", [1, 4, 7], differences, torch.zeros(3, 10))
+    part = whole.at([7, 1])
+    assert part.layers == (7, 1) and torch.equal(part.base_SKD, whole.base_SKD[[2, 0]])
+
+
+def test_features_that_are_the_label_tell_all_of_it():
+    labels = [i % 4 for i in range(400)]
+    features = torch.eye(4)[labels] + 0.01 * torch.randn(400, 4, generator=generator())
+    told = information(features[:200], labels[:200], features[200:], labels[200:])
+    assert told.nats == pytest.approx(math.log(4), abs=0.15) and told.accuracy == 1.0
+
+
+def test_features_that_are_noise_tell_nothing():
+    labels = [i % 4 for i in range(400)]
+    features = torch.randn(400, 4, generator=generator())
+    told = information(features[:200], labels[:200], features[200:], labels[200:])
+    assert told.nats < 0.03 and told.accuracy < 0.4
+
+
+def test_states_are_those_of_each_prompt_alone():
+    decoder = tiny_decoder(seed=4)
+    prompts = [[1, 2, 3], [4, 5], [6, 7, 8, 9]]
+    together = last_states(decoder, prompts, [0, 1])
+    for prompt, row in zip(prompts, together, strict=True):
+        torch.testing.assert_close(last_states(decoder, [prompt], [0, 1])[0], row)
+    whole = mean_states(decoder, prompts, 1)
+    parts = torch.stack([last_states(decoder, [prompts[0][:n]], [1])[0, 0] for n in (1, 2, 3)])
+    torch.testing.assert_close(whole[0], parts.mean(0))
