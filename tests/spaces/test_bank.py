@@ -1,0 +1,65 @@
+"""Examples found, compressed and turned into a push: by hand, and in the limits."""
+
+import math
+
+import pytest
+import torch
+
+from whit.spaces.bank import Bank, prediction_layers
+from whit.spaces.retrieval import BM25, Near, Vectors
+from whit.spaces.task_space import TaskSpace
+
+ORTHONORMAL = TaskSpace(
+    ("a", "b", "c"), (2, 5), torch.eye(3, 8)[None].repeat(2, 1, 1), torch.zeros(2, 8), torch.ones(2, 3),
+    (torch.eye(3, 8), torch.eye(3, 8)),
+)  # fmt: skip
+STATES = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])[:, None].repeat(1, 2, 1)
+BANK = Bank(ORTHONORMAL, STATES, (0, 1, 2))
+
+
+def test_rare_words_count_more_and_long_texts_less():
+    bank = BM25(["the cat sat", "the dog ran", "the bird sang of the cat and the sea"])
+    assert bank.nearest("a cat", 3).places == [0, 2, 1]
+    assert bank.nearest("dog", 1).places == [1]
+
+
+def test_bm25_by_hand():
+    """One of two texts of 2 words has the word: ln(1 + 1.5 / 1.5) * 1 * 2.5 / (1 + 1.5) = ln 2."""
+    assert BM25(["red car", "blue sky"]).nearest("Red!", 2).similarities == pytest.approx([math.log(2), 0.0])
+
+
+def test_vectors_are_compared_without_what_all_share():
+    bank = Vectors(torch.tensor([[100.0, 1.0], [100.0, -1.0]]))
+    assert bank.nearest(torch.tensor([100.0, 0.2]), 2).places == [0, 1]
+    assert bank.nearest(torch.tensor([100.0, 0.2]), 2).similarities == pytest.approx([1.0, -1.0], abs=1e-5)
+
+
+def test_one_example_of_labels_alone_is_its_label_s_vector():
+    only = Bank(ORTHONORMAL, 0 * STATES, (0, 1, 2))
+    torch.testing.assert_close(only.compressed(Near([1], [0.7])), ORTHONORMAL.base_SKD[:, 1])
+
+
+def test_two_of_one_similarity_weigh_alike_and_a_nearer_one_more():
+    even = BANK.compressed(Near([0, 1], [0.5, 0.5]))
+    torch.testing.assert_close(even[0, :3], torch.tensor([1.0, 1.0, 0.0]) / math.sqrt(2))
+    nearer = BANK.compressed(Near([0, 1], [1.0, 0.9]), tau=0.1)[0]
+    assert float(nearer[0] / nearer[1]) == pytest.approx(math.e, rel=1e-4)
+
+
+def test_without_labels_the_states_alone_decide():
+    swapped = Bank(ORTHONORMAL, STATES, (2, 2, 2))
+    torch.testing.assert_close(swapped.compressed(Near([0], [1.0]), gamma=0.0), ORTHONORMAL.base_SKD[:, 0])
+
+
+def test_the_strength_is_shared_by_the_layers():
+    steering = BANK.steering([Near([0], [1.0]), Near([2], [1.0])], strength=0.1)
+    assert steering.layers == (2, 5) and steering.strength == pytest.approx(0.05)
+    assert steering.vectors_PSD.shape == (2, 2, 8)
+    assert steering.vectors_PSD.norm(dim=-1).flatten().tolist() == pytest.approx([1.0] * 4)
+
+
+@pytest.mark.parametrize(
+    ("nats", "layers"), [([0, 1, 3, 2, 2, 1], [3, 4]), ([0, 0, 0, 0, 0, 1], [2, 3]), ([0, 0, 0, 0, 1, 0], [2, 3])]
+)
+def test_layers_of_prediction_come_after_the_one_that_tells_most(nats, layers):
+    assert prediction_layers(nats) == layers

@@ -1,0 +1,56 @@
+"""Retrieved examples as a push towards their labels' directions, in the place of their texts in the prompt.
+
+In the style of IC-ICL, arXiv:2501.00999: the equations could not be read; retrieval, compression and injection follow
+our specification.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from whit.generation.steering import Steering
+from whit.spaces.retrieval import Near
+from whit.spaces.task_space import TaskSpace
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Training examples as coordinates, kept once: their texts never enter a prompt.
+
+    coordinates_NSK: of each at the space's layers. labels: the place of each one's label in the space.
+    """
+
+    space: TaskSpace
+    coordinates_NSK: Tensor
+    labels: tuple[int, ...]
+
+    def compressed(self, near: Near, *, gamma: float = 1.0, tau: float = 0.1) -> Tensor:
+        """[S, D]: the direction that the nearest examples stand for, by softmax(similarity / tau).
+
+        gamma: weight of their labels beside their states; 0 takes the states alone. tau: of similarities in units of the
+        largest, so that scores of any scale weigh alike (ours).
+        """
+        largest = max(max(near.similarities), 1e-6)
+        weight_k = (torch.tensor(near.similarities) / largest / tau).softmax(-1)
+        states_kSK = self.coordinates_NSK[near.places]
+        one_hot_kK = torch.eye(len(self.space.labels))[[self.labels[place] for place in near.places]]
+        mixed_SK = torch.einsum("k,ksl->sl", weight_k, states_kSK + gamma * one_hot_kK[:, None])
+        return self.space.vectors(mixed_SK[None])[0]
+
+    def steering(
+        self, near: Sequence[Near], *, strength: float = 0.1, gamma: float = 1.0, tau: float = 0.1
+    ) -> Steering:
+        """What pushes the answers to queries whose nearest examples these are. strength: in all, shared by the layers."""
+        vectors_PSD = torch.stack([self.compressed(one, gamma=gamma, tau=tau) for one in near])
+        return Steering(self.space.layers, vectors_PSD, strength / len(self.space.layers))
+
+
+def prediction_layers(nats: Sequence[float]) -> list[int]:
+    """The layers after the one whose states tell most of the label, without the last; else the middle third.
+
+    nats: by layer, of `spaces.probe.information`. The last layer's states are read by the head alone.
+    """
+    count, best = len(nats), max(range(len(nats)), key=lambda layer: nats[layer])
+    return list(range(best + 1, count - 1)) or list(range(count // 3, max(count // 3 + 1, 2 * count // 3)))
