@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from whit.core.own import finite
 from whit.core.parts import bind
 from whit.core.types import Verdict
 
@@ -19,4 +20,6 @@ def gated(
     gate: "correct" pays for style of right answers only, "strict" for right answers in the form asked for; "has_format" is
         the rigid format reward of which small models without the format learn nothing (arXiv:2503.18892).
     """
-    return float(bind("reward", reward, {}, "reward gated")(verdict, text)) if getattr(verdict, gate) else otherwise
+    if not getattr(verdict, gate):
+        return otherwise
+    return finite(bind("reward", reward, {}, "reward gated")(verdict, text), f"reward gated: '{reward}'", text)

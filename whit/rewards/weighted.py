@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from whit.core.own import finite
 from whit.core.parts import bind
 from whit.core.settings import Frozen
 from whit.core.types import Verdict
@@ -23,4 +24,9 @@ def weighted(verdict: Verdict, text: str, *, of: tuple[Share, ...] = ACCURACY) -
 
     Keep what is not accuracy so small that all of it together never outscores being right.
     """
-    return float(sum(s.weight * bind("reward", s.reward, s.settings, "reward weighted")(verdict, text) for s in of))
+    return float(sum(s.weight * _earned(s, verdict, text) for s in of))
+
+
+def _earned(share: Share, verdict: Verdict, text: str) -> float:
+    reward = bind("reward", share.reward, share.settings, "reward weighted")
+    return finite(reward(verdict, text), f"reward weighted: '{share.reward}'", text)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from whit.core.own import told_when_still
 from whit.core.parts import find
 from whit.core.types import Example, Verdict
 from whit.verifiers._extract import marked
@@ -30,7 +31,8 @@ def reward_function(
     """
     call = find("verifier", function)
     try:
-        result = _call(call, completion, example, messages)
+        with told_when_still(f"verifier {function}"):
+            result = _call(call, completion, example, messages)
         if isinstance(result, Verdict):
             return result if result.reward is not None else replace(result, reward=float(result.correct))
         reward = None if result is None else float(result)
