@@ -20,10 +20,11 @@ class Tried:
 class Curriculum:
     """Every prompt once an epoch, each epoch in its own order; the others change what `choose` and `see` do.
 
-    name: of its state in a checkpoint.
+    name: of its state in a checkpoint. note: what is worth a warning before the first step; "" for nothing.
     """
 
     name = "curriculum"
+    note = ""
 
     def __init__(self, examples: Sequence[Example], seed: int):
         self.examples, self.seed = examples, seed
@@ -97,8 +98,21 @@ class Curriculum:
 
 
 def domains_of(examples: Sequence[Example]) -> dict[str, list[int]]:
-    """The places of the examples of each domain, which the task names in their metadata; "all" where it names none."""
+    """The places of the examples of each domain: their metadata's `domain`, which a column of a file of that name gives.
+
+    "all" stands for the examples that have none.
+    """
     found: dict[str, list[int]] = {}
     for index, example in enumerate(examples):
         found.setdefault(str(example.metadata.get("domain", "all")), []).append(index)
     return found
+
+
+def note_on(members: Mapping[str, Sequence[int]], name: str) -> str:
+    """What is to be said of a curriculum over so many domains."""
+    if len(members) > 1:
+        return ""
+    return (
+        f"curriculum {name}: all examples are of one domain, so it chooses as epochs do. A domain is what the column "
+        "`domain` of a file holds, or what a task such as rules or mixed calls so in its metadata."
+    )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from whit.core.types import Example
-from whit.curricula._types import Curriculum, Tried, domains_of
+from whit.curricula._types import Curriculum, Tried, domains_of, note_on
 
 
 def dads(
@@ -22,6 +22,7 @@ def dads(
 ) -> Curriculum:
     """A domain's weight is exp((1 - r) / tau) + eps, r the moving average of its pass rate: the paper's form and values.
 
+    A domain is what the column `domain` of a file holds, or what a task calls so in its metadata (rules, mixed).
     The published code differs: it clears its buffer, so that only the last batch counts, and every domain above 52 % weighs
     the same. Ours: r is a share of right answers (the paper's rewards are -1 and 1, with which tau acts twice as sharply);
     every domain keeps one prompt a step where there are enough, since one without prompts would keep its weight for ever;
@@ -39,6 +40,7 @@ class _Dads(Curriculum):
     ):  # fmt: skip
         super().__init__(examples, seed)
         self.members = domains_of(examples)
+        self.note = note_on(self.members, "dads")
         self.domain = {index: name for name, own in self.members.items() for index in own}
         self.alpha, self.tau, self.eps, self.most, self.chance = alpha, tau, eps, most, chance
         self.rates: dict[str, float] = {}

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from whit.core.errors import RecipeError, did_you_mean
 from whit.core.types import Example
-from whit.curricula._types import Curriculum, domains_of
+from whit.curricula._types import Curriculum, domains_of, note_on
 
 
 def mixture(examples: Sequence[Example], seed: int, *, shares: Mapping[str, float] | None = None) -> Curriculum:
     """shares: of each domain, in any unit; None takes all alike. What rounding takes from one, it gets later.
 
+    A domain is what the column `domain` of a file holds, or what a task calls so in its metadata (rules, mixed).
     Raises RecipeError for a domain that the task does not have, and for one without a share.
     """
     members = domains_of(examples)
@@ -32,6 +33,7 @@ class _Mixture(Curriculum):
     def __init__(self, examples: Sequence[Example], seed: int, shares: Mapping[str, float]):
         super().__init__(examples, seed)
         self.members, self.shares = domains_of(examples), shares
+        self.note = note_on(self.members, "mixture")
 
     def choose(self, count: int) -> list[int]:
         counts = self.counts_of(self.shares, count, self.members)

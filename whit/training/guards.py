@@ -39,18 +39,18 @@ class Guards:
         self.batches += 1
         self._take({k: v for k, v in figures.items() if k in WATCHED})
         if self.batches == 1 and figures.get("truncated") == 1.0:
-            self._warn("stop", "every completion was cut off in the first step, so no end of turn was reached. Raise "
+            self.warn("stop", "every completion was cut off in the first step, so no end of turn was reached. Raise "
                        "max_new_tokens, or run SFT first.")  # fmt: skip
         all_equal = set(self.first.get("equal_groups", ())) == {1.0}
         if self.batches == WINDOW and all_equal and len(set(self.first["reward"])) == 1:
-            self._warn("one_reward", f"every completion so far earned {self.first['reward'][0]:g}. Check the reward on a "
+            self.warn("one_reward", f"every completion so far earned {self.first['reward'][0]:g}. Check the reward on a "
                        "right and a wrong answer (`whit doctor`).")  # fmt: skip
         self._compare()
 
     def observe(self, line: Line) -> None:
         """The record of an update."""
         if "mismatch" in line and line["mismatch"] > MISMATCH:
-            self._warn("mismatch", f"sampler and trainer differ by {line['mismatch']:.2f} nats a token on the same text: "
+            self.warn("mismatch", f"sampler and trainer differ by {line['mismatch']:.2f} nats a token on the same text: "
                        "ratios are biased. Use dtype = \"float32\", or correction = { level = \"token\" }.")  # fmt: skip
         self._take({k: line[k] for k in ("entropy", "reference_gap") if k in line})
         self._compare()
@@ -84,9 +84,10 @@ class Guards:
             if name == has_no_signal.__name__ and not self.needs_spread:
                 continue
             if name not in self.said and (found := check(self._ends)):
-                self._warn(name, found)
+                self.warn(name, found)
 
-    def _warn(self, name: str, text: str) -> None:
+    def warn(self, name: str, text: str) -> None:
+        """Say it once. name: what is warned of."""
         if name not in self.said:
             self.said[name] = text
             self.say(text)
