@@ -1,8 +1,10 @@
 """Pre-flight: what a recipe is checked for before its first step, once for the same content."""
 
+import re
+
 import pytest
 
-from whit.core.errors import PartError, PreflightError
+from whit.core.errors import DataError, PartError, PreflightError, RunError
 from whit.core.files import write_rows
 from whit.core.parts import names
 from whit.recipes.execute import execute
@@ -93,11 +95,43 @@ def test_a_check_to_ignore_that_is_not_there(recipe, site, tmp_path):
         execute(recipe(ignore_checks=["stop_token"]), site, tmp_path / "run")
 
 
-def test_what_raises_is_a_failed_check_with_its_reason(recipe, site, tmp_path):
+def test_a_reward_that_raises_is_named_with_its_line_and_no_check_is_blamed(recipe, site, tmp_path):
     (tmp_path / "rw.py").write_text("def broken(verdict, text):\n    raise KeyError('solution')\n")
-    rl = recipe([{"kind": "rl", "reward": f"{tmp_path / 'rw.py'}:broken"}])
-    failed = {checked.check: checked.message for checked in preflight(rl, site) if checked.status == "failed"}
-    assert failed == dict.fromkeys(("logprobs", "signal"), "it could not be made: KeyError: 'solution'")
+    rl = recipe([{"kind": "sft"}, {"kind": "rl", "reward": f"{tmp_path / 'rw.py'}:broken"}])
+    with pytest.raises(RunError) as raised:
+        execute(rl, site, tmp_path / "run")
+    told = r"stage\.2\.reward: \S+:broken raised KeyError: 'solution' \(rw\.py, line 2\) for the text '.*'\. Mend it\."
+    assert re.fullmatch(told, str(raised.value), re.DOTALL)
+    assert not (tmp_path / "run").exists() and not site.store.all()
+
+
+def test_a_reward_that_raises_on_what_the_model_writes_is_named_too(recipe, site, tmp_path):
+    (tmp_path / "rw.py").write_text(
+        "def picky(verdict, text):\n    return float(text == 'I do not know.' or text.index('####') + 1)\n"
+    )
+    with pytest.raises(
+        RunError, match=r"^stage\.1\.reward: \S+:picky raised ValueError: substring not found \(rw\.py, line 2\)"
+    ):
+        preflight(recipe([{"kind": "rl", "reward": f"{tmp_path / 'rw.py'}:picky"}]), site)
+
+
+def test_what_a_check_itself_raises_is_a_failed_check_with_its_reason(recipe, site, monkeypatch):
+    def broken(*_):
+        raise KeyError("groups")
+
+    monkeypatch.setattr("whit.preflight.signal.wilson", broken)
+    failed = {checked.check: checked.message for checked in preflight(recipe("rl"), site) if checked.status == "failed"}
+    assert failed["signal"] == "it could not be made: KeyError: 'groups'"
+
+
+def test_a_hybrid_without_solutions_is_refused_before_anything_is_trained_or_scored(recipe, site, tmp_path):
+    (tmp_path / "bare.csv").write_text("prompt,answer\n" + "".join(f"{n} + {n}?,{2 * n}\n" for n in range(40)))
+    bare = recipe("hybrid", task=str(tmp_path / "bare.csv"))
+    with pytest.raises(DataError, match=r'form "rationale" that the stage hybrid imitates: .* Set form = "answer"'):
+        execute(bare, site, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    answers = recipe([{"kind": "hybrid", "form": "answer"}], task=str(tmp_path / "bare.csv"))
+    assert {c.status for c in preflight(answers, site)} <= {"ok", "warning"}
 
 
 def test_what_is_found_depends_on_the_code_of_the_reward(recipe, site, tmp_path, monkeypatch):

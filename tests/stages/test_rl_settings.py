@@ -113,10 +113,10 @@ def test_a_reference_cannot_follow_adapters(rl):
         rl(kl={"weight": 0.1, "every": 2}, lora={"rank": 2})
 
 
-@pytest.mark.parametrize("given", ["None", "float('nan')", "'much'"])
+@pytest.mark.parametrize("given", ["None", "float('nan')", "'much'", "[1.0]"])
 def test_a_reward_that_is_no_number_is_named(rl, tmp_path, given):
     (tmp_path / "odd.py").write_text(f"def odd(verdict, text):\n    return {given}\n")
-    with pytest.raises(PartError, match=r"reward 'odd' gave .* It has to give a finite number"):
+    with pytest.raises(PartError, match=r"^stage\.1\.reward: \S+odd\.py:odd gave .* It has to give a finite number"):
         rl(reward=f"{tmp_path / 'odd.py'}:odd")
 
 

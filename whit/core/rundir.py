@@ -55,6 +55,7 @@ class Run:
     task, teacher: as the recipe names them; a stage resolves them. notify: receives progress, for the terminal.
     lr_factor: what the stage's peak learning rate is multiplied with. compile: try to compile the layers.
     snapshots: shares of the stage's progress, ascending, at which its weights are kept beside the last ones.
+    number: of the stage in its recipe, which errors name.
     """
 
     directory: Path
@@ -71,6 +72,12 @@ class Run:
     snapshots: tuple[float, ...] = ()
     lr_factor: float = 1.0
     compile: bool = False
+    number: int = 1
+
+    @property
+    def where(self) -> str:
+        """The stage as a recipe's overrides name it."""
+        return f"stage.{self.number}"
 
     @property
     def seed(self) -> int:

@@ -119,7 +119,7 @@ def run_stage(
             template=recipe.template, max_new_tokens=recipe.max_new_tokens, dtype=facts.dtype, device=site.device,
             notify=lambda line: site.notify({"stage": number, "kind": stage.kind, **line}),
             checkpoint_seconds=site.checkpoint_seconds, snapshots=snapshots,
-            lr_factor=recipe.lr_factor, compile=recipe.compile,
+            lr_factor=recipe.lr_factor, compile=recipe.compile, number=number,
         )  # fmt: skip
         artifact = function(start, run, **check_settings(function, stage.settings, f"stage.{number}"))
         assert isinstance(artifact, Artifact)
@@ -210,7 +210,7 @@ def stage_modules(kind: str, settings: Mapping[str, Any]) -> list[str]:
         specs = settings.get(kind)
         for spec in specs if isinstance(specs, list | tuple) else [specs]:
             modules += part_modules(spec, package.replace("/", "."))
-            for inner in inner_rewards(spec) if kind == "reward" else ():
+            for inner in inner_rewards(spec).values() if kind == "reward" else ():
                 modules += part_modules(inner, package)
     for term in settings.get("terms") or ():
         modules += part_modules(term["objective"], "objectives")

@@ -26,6 +26,7 @@ from whit.recipes.pipeline import (
     teacher_key,
 )
 from whit.recipes.recipe import Recipe
+from whit.stages._own import try_out
 from whit.stages._supplies import Supplies
 from whit.stages._task import is_file, normalise, task_digest
 
@@ -46,8 +47,12 @@ class Checked(Frozen):
 def preflight(recipe: Recipe, site: Site, notify: Callable[[Checked], None] = lambda _: None) -> list[Checked]:
     """Every check that the recipe's first stage gives something to look at; none for a model made from nothing.
 
-    Only the first stage is looked at: what the others start from is not there yet. Raises RecipeError without a task.
+    Only the first stage is looked at: what the others start from is not there yet. But what every stage calls of one's own
+    is tried out. Raises RecipeError without a task, and what a part of one's own raises.
     """
+    if recipe.task is not None:
+        for number, each in enumerate(recipe.resolved()["stage"], 1):
+            try_out(each, recipe.task, f"stage.{number}", recipe.seed)
     start = start_artifact(recipe)
     if start is None:
         return []

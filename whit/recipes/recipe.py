@@ -1,5 +1,6 @@
 """The schema of a recipe: one tree of frozen values, written in TOML, checked whole before a weight is loaded."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from whit.stages._kinds import FREE, OF_SETTINGS, inner_rewards, makes_data, nam
 
 LIBRARY = Path(__file__).parent / "library"
 CEILINGS = ("flops", "hours", "money")
+TAKES = {"reward": ("verdict", "text"), "shaping": ("answers",), "curriculum": ("examples", "seed"), "algorithm": ()}
 
 
 class Budget(Frozen):
@@ -128,17 +130,18 @@ class Recipe(Frozen):
             settings = check_settings(_find(stage.kind, "stage", f"{where}.kind"), stage.settings, where)
             for kind in OF_SETTINGS:
                 specs = settings.get(kind, ())
-                for spec in specs if isinstance(specs, list | tuple) else [specs]:
-                    _check_part(kind, spec, f"{where}.{kind}")
-                    for inner in inner_rewards(spec) if kind == "reward" else ():
-                        _check_part(kind, inner, f"{where}.{kind}.{spec['name']}")
+                several = isinstance(specs, list | tuple)
+                for place, spec in enumerate(specs if several else [specs], 1):
+                    _check_part(kind, spec, f"{where}.{kind}" + (f".{place}" if several else ""))
+                    for inner, name in inner_rewards(spec).items() if kind == "reward" else ():
+                        _check_part(kind, name, f"{where}.{kind}.{inner}", with_settings=False)
             for path in named_files(settings):
                 if not path.is_file():
                     raise RecipeError(f"{where}: there is no file {path}. Give the path of a file that is there.")
             if ":" not in stage.kind:
                 given = all_settings(find("stage", stage.kind), stage.settings, where)
                 before = recipe.stage[number - 2].kind if number > 1 else None
-                check_stage(stage.kind, given, before=before, teacher=recipe.teacher)
+                check_stage(stage.kind, given, before=before, teacher=recipe.teacher, where=where)
         if makes_data(recipe.stage[-1].kind):
             raise RecipeError(
                 f"stage.{len(recipe.stage)} ({recipe.stage[-1].kind}) makes traces, and no stage after it trains on them. "
@@ -196,11 +199,39 @@ def _locate(source: str) -> Path:
     )
 
 
-def _check_part(kind: str, spec: Any, where: str) -> None:
+def _check_part(kind: str, spec: Any, where: str, *, with_settings: bool = True) -> None:
     """A part that a stage finds by name later: an error should come now, not after the stages before it."""
     settings = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = str(settings.pop("name", ""))
-    check_settings(_find(name, kind, where), settings, where)
+    part = _find(name, kind, where)
+    if ":" in name:
+        _check_signature(kind, name, part, where)
+    if with_settings:
+        check_settings(part, settings, where)
+
+
+def _check_signature(kind: str, name: str, part: Any, where: str) -> None:
+    """What the system supplies has to fit the positional parameters of a part of one's own."""
+    if not callable(part):
+        raise RecipeError(f"{where}: {name} is no function, but {part!r}.")
+    given = TAKES.get(kind)
+    try:
+        parameters = inspect.signature(part).parameters
+    except ValueError:  # of a function that is written in C
+        return
+    if kind == "reward" and parameters.keys() & {"completions", "completion"}:
+        style = "a TRL-style function of completions" if "completions" in parameters else "a function of a completion"
+        raise RecipeError(f'{where}: {name}: this is {style}: write task = {{ name = ..., verifier = "{name}" }}')
+    if given is None:
+        return
+    kinds = [p.kind for p in parameters.values()]
+    takes = [p for p in parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = sum(p.default is p.empty for p in takes)
+    if needed > len(given) or (len(takes) < len(given) and inspect.Parameter.VAR_POSITIONAL not in kinds):
+        raise RecipeError(
+            f"{where}: {name} takes ({', '.join(p.name for p in takes)}), and a {kind} is given ({', '.join(given)}). "
+            "Settings of its own stand behind a *."
+        )
 
 
 def _find(name: str, kind: str, where: str) -> Callable[..., Any]:

@@ -1,9 +1,7 @@
 """Sample completions of examples, judge and reward them: prompts to groups."""
 
-import math
 from collections.abc import Callable, Sequence
 
-from whit.core.errors import PartError
 from whit.core.ledger import Ledger
 from whit.core.types import Ask, Completion, Example, Group, Rollout, Segment, Verdict
 from whit.data.render import Renderer
@@ -66,13 +64,4 @@ def figures(groups: Sequence[Group]) -> dict[str, float]:
 
 def _rollout(prompt: list[int], completion: Completion, text: str, verdict: Verdict, reward: Reward) -> Rollout:
     segments = (Segment(tuple(prompt), "prompt"), Segment(completion.ids, "policy", completion.logprobs))
-    value = reward(verdict, text)
-    if not is_number(value):
-        name = getattr(getattr(reward, "func", reward), "__name__", "the reward")
-        raise PartError(f"reward '{name}' gave {value!r} for the text '{text[:60]}'. It has to give a finite number.")
-    return Rollout(segments, text, completion.finish, verdict, float(value))
-
-
-def is_number(value: object) -> bool:
-    """Whether a reward is one: a finite number."""
-    return isinstance(value, int | float) and math.isfinite(value)
+    return Rollout(segments, text, completion.finish, verdict, reward(verdict, text))

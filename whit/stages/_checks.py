@@ -6,7 +6,8 @@ from typing import Any
 
 from whit.core.errors import RecipeError
 from whit.core.parts import inputs
-from whit.stages._kinds import makes_data, needs_teacher
+from whit.generation.sampler import Sampling
+from whit.stages._kinds import GROUPS, makes_data, needs_teacher
 from whit.stages._task import is_file
 from whit.stages._teachers import OTHER_TOKENS, SAME_TOKENS, asks, is_cache
 from whit.stages._terms import build_terms
@@ -17,11 +18,16 @@ OF_RL = frozenset({"advantages_T", "returns_T", "reference_logprobs_T", "rollout
 ONLY_KD = SAME_TOKENS | OTHER_TOKENS | KEPT | {"interpolation", "hidden_TLE", "group_logprobs_GV"}
 
 
-def check_stage(kind: str, settings: Mapping[str, Any], *, before: str | None, teacher: str | None) -> None:
+def check_stage(
+    kind: str, settings: Mapping[str, Any], *, before: str | None, teacher: str | None, where: str = ""
+) -> None:
     """Raises RecipeError for a stage that could not run, whatever the data.
 
     settings: all of them. before: the kind of the stage before, None for the first one: its model may have traces.
+    where: of the stage, such as "stage.1".
     """
+    if kind in GROUPS:
+        require_plain(settings["sampling"], kind, where)
     if "traces" in (settings.get("source"), settings.get("text"), settings.get("writer")):
         if before is not None and not makes_data(before):
             raise RecipeError(
@@ -47,6 +53,20 @@ def check_stage(kind: str, settings: Mapping[str, Any], *, before: str | None, t
                     f"stage {kind}: objective '{term.name}' needs {', '.join(sorted(wrong))}, which this stage does not "
                     "make. Losses that ask a teacher belong to the stage kd."
                 )
+
+
+def require_plain(sampling: Sampling, stage: str, where: str) -> None:
+    """Raises RecipeError for sampling under which log-probabilities are not those of the trainer."""
+    for name, is_plain, needed in (
+        ("temperature", sampling.temperature > 0, "more than 0"),
+        ("top_p", sampling.top_p == 1, "1"),
+        ("top_k", sampling.top_k == 0, "0"),
+    ):
+        if not is_plain:
+            raise RecipeError(
+                f"{where}.sampling.{name}: given {getattr(sampling, name):g}; the stage {stage} needs {needed}: its ratio "
+                "assumes plain sampling."
+            )
 
 
 def _no_model(teacher: str) -> str:

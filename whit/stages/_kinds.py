@@ -12,12 +12,14 @@ GROUPS = ("rl", "hybrid")  # they sample groups of completions and take a reward
 FREE = ("mix", "specialize")  # they ask no model: nothing of a budget is theirs
 
 
-def inner_rewards(spec: Any) -> list[str]:
-    """The rewards that a reward names, such as those of a weighted sum."""
+def inner_rewards(spec: Any) -> dict[str, str]:
+    """The rewards that a reward names, such as those of a weighted sum, by where they stand in it: "of.1.reward"."""
     if not isinstance(spec, Mapping):
-        return []
-    named = [spec.get("reward"), *(one.get("reward") for one in spec.get("of") or () if isinstance(one, Mapping))]
-    return [name for name in named if isinstance(name, str)]
+        return {}
+    several = enumerate(spec.get("of") or (), 1)
+    named = {"reward": spec.get("reward")}
+    named |= {f"of.{number}.reward": one.get("reward") for number, one in several if isinstance(one, Mapping)}
+    return {where: name for where, name in named.items() if isinstance(name, str)}
 
 
 def makes_data(kind: str) -> bool:

@@ -1,15 +1,13 @@
 """Where the documents of RL come from: prompts chosen, completions sampled, judged, shaped, scored and credited."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 
 from whit.algorithms._types import Algorithm
-from whit.core.errors import PartError, RecipeError
-from whit.core.parts import bind
+from whit.core.own import Named
 from whit.core.rundir import Run
 from whit.core.seeds import key64, stream
 from whit.core.types import Answered, Example, Group, Shaping
@@ -24,31 +22,17 @@ from whit.objectives.entropy_bonus import entropy_bonus
 from whit.objectives.reference_kl import reference_kl
 from whit.prompting.zero_shot import zero_shot
 from whit.rollouts.batches import is_equal, to_documents
-from whit.rollouts.collect import Reward, collect, figures, is_number
+from whit.rollouts.collect import Reward, collect, figures
 from whit.rollouts.credit import Correction, credited
+from whit.stages._own import checked_shaping
 from whit.stages._prepass import prepass
 from whit.stages._reference import KL, Reference
 from whit.training.guards import Guards
 from whit.training.loop import Controller
 from whit.training.values import ValueHead
 
-PartSpec = str | Mapping[str, Any]
 More = Callable[[list[Group]], list[Document]]
 Weight = float | Callable[[float], float]
-
-
-def made_part(kind: str, spec: PartSpec) -> Any:
-    """A part by its name, or by a table {name = ..., its settings}, with its settings fixed."""
-    settings = {"name": spec} if isinstance(spec, str) else dict(spec)
-    return bind(kind, str(settings.pop("name", "")), settings, f"stage rl, {kind}")
-
-
-def require_plain(sampling: Sampling, stage: str) -> None:
-    """Raises RecipeError for sampling under which log-probabilities are not those of the trainer."""
-    if sampling.is_greedy or sampling.top_p < 1 or sampling.top_k:
-        raise RecipeError(
-            f"stage {stage}: sampling needs temperature above 0, top_p = 1 and top_k = 0, as the ratio assumes."
-        )
 
 
 def more_terms(terms: Sequence[Term], kl: KL, entropy: Weight = 0.0) -> tuple[Term, ...]:
@@ -70,7 +54,8 @@ def more_terms(terms: Sequence[Term], kl: KL, entropy: Weight = 0.0) -> tuple[Te
 class Rollouts:
     """Groups of completions as documents, a batch at a time.
 
-    shapings: change the rewards of a group, in this order, after the algorithm's own.
+    reward, curriculum, shapings: from `_own`, which checks what they give. shapings: change the rewards of a group, in this
+        order, after the algorithm's own.
     correction, top_entropy: see `credited`. reference: None where nothing asks for one. values: the head of a critic.
     """
 
@@ -92,12 +77,18 @@ class Rollouts:
     values: ValueHead | None = None
     guards: Guards = field(init=False)
     _engine: Engine = field(init=False)
+    _shapes: Sequence[Shaping] = field(init=False)
 
     def __post_init__(self) -> None:
         self.guards = Guards(
             lambda warning: self.run.notify({"guard": warning}),
             needs_spread=self.method.above is None and self.method.group_size > 1,
         )
+        if self.curriculum.note:
+            self.guards.warn("curriculum", self.curriculum.note)
+        own = self.method.shape
+        first = [checked_shaping(Named(own, f"{self.run.where}.algorithm", "its shape", is_own=False))] if own else []
+        self._shapes = [*first, *self.shapings]
         self._engine = Engine(self.decoder, self.renderer.stop_ids, decode=self.renderer.decode, max_rows=self.max_rows)
 
     @property
@@ -145,10 +136,6 @@ class Rollouts:
 
     def _sampled(self, count: int, number: int, refill: int, tried: list[Tried]) -> list[Group]:
         places = self.curriculum.choose(count)
-        if not places:
-            raise PartError(
-                "the curriculum chose no prompt. `choose` has to give at least one place among the examples."
-            )
         seed = key64(self.run.seed, "rl-rollouts", number, *([refill] if refill else []))
         chosen = [self._levelled(self.examples[i], seed) for i in places]
         groups = collect(
@@ -173,7 +160,7 @@ class Rollouts:
         if self.method.needs_end:
             ended = (r if r.finish == "stop" else replace(r, reward=0.0) for r in group.rollouts)
             group = replace(group, rollouts=tuple(ended))
-        for shape in (*([self.method.shape] if self.method.shape else []), *self.shapings):
+        for shape in self._shapes:
             limit = self.sampling.max_new_tokens
             answers = [
                 Answered(
@@ -185,11 +172,6 @@ class Rollouts:
                 for r in group.rollouts
             ]  # fmt: skip
             rewards = shape(answers)
-            if len(rewards) != len(answers) or not all(map(is_number, rewards)):
-                raise PartError(
-                    f"a shaping gave {list(rewards)} for the {len(answers)} rollouts of '{group.example.id}'. It "
-                    "has to give a finite number for each."
-                )
             group = replace(
                 group, rollouts=tuple(replace(r, reward=own) for r, own in zip(group.rollouts, rewards, strict=True))
             )

@@ -173,13 +173,15 @@ def gold_documents(renderer: Renderer, examples: list[Example], *, with_rational
     return [renderer.document(zero_shot(e), completion_text(e, with_rationale=with_rationale)) for e in examples]
 
 
-def formed(examples: Sequence[Example], form: str) -> tuple[list[tuple[Example, str]], int]:
+def formed(examples: Sequence[Example], form: str, *, otherwise: str = "") -> tuple[list[tuple[Example, str]], int]:
     """The examples that have a form (a part's name), each with the completion that it teaches; and how many have none.
 
-    Raises DataError when no example has it.
+    Raises DataError when no example has it. otherwise: what it then says; "" says what helps the stage sft.
     """
     part = find("form", form)
     pairs = [(example, text) for example in examples if (text := part(example)) is not None]
+    if not pairs and otherwise:
+        raise DataError(otherwise)
     if not pairs and form == "rationale":
         raise DataError(NO_RATIONALE)
     if not pairs:

@@ -21,10 +21,11 @@ from whit.generation.sampler import Sampling
 from whit.models.load import Policy, load_policy, load_tokenizer, resolve_model
 from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
-from whit.rollouts.collect import Reward, collect
+from whit.rollouts.collect import collect
 from whit.stages._defaults import LEARNING_RATES, peak_lr
 from whit.stages._given import given, gold_texts, is_written, of_text, with_texts
 from whit.stages._kinds import GROUPS
+from whit.stages._own import made_reward
 from whit.stages._setup import open_ended
 from whit.stages._task import load_task
 from whit.stages._teachers import SAME_TOKENS, is_cache
@@ -116,8 +117,7 @@ class Supplies:
         if self.stage["kind"] not in GROUPS and self.stage.get("source") != "own" and not self.stage.get("on_policy"):
             return None
         reward = self.stage.get("reward", "accuracy")
-        settings = {"name": reward} if isinstance(reward, str) else dict(reward)
-        score: Reward = bind("reward", str(settings.pop("name")), settings, "reward")
+        score = made_reward(reward, "stage.1.reward")
         return [
             replace(group, rollouts=tuple(replace(r, reward=score(r.verdict, r.text)) for r in group.rollouts))
             for group in self._sampled()

@@ -9,7 +9,7 @@ from whit.data.transforms._types import Counts, Transform, surroundings
 from whit.models.load import Policy
 from whit.models.mask_token import add_mask_token
 from whit.objectives._types import Term
-from whit.stages._rollouts import PartSpec, made_part
+from whit.stages._own import PartSpec, made_part
 
 Transforms = PartSpec | tuple[PartSpec, ...]
 Shown = tuple[list[Document], dict[str, float]]

@@ -25,9 +25,11 @@ from whit.objectives.cross_entropy import cross_entropy
 from whit.objectives.mixed_policy import mixed_policy
 from whit.prompting.zero_shot import zero_shot
 from whit.rollouts.collect import Reward
+from whit.stages._checks import require_plain
+from whit.stages._own import PartSpec, made_curriculum, made_part, made_reward, solutions
 from whit.stages._reference import KL, Reference
-from whit.stages._rollouts import PartSpec, Rollouts, made_part, more_terms, require_plain
-from whit.stages._setup import formed, in_epochs, set_up, train_and_save
+from whit.stages._rollouts import Rollouts, more_terms
+from whit.stages._setup import in_epochs, set_up, train_and_save
 from whit.stages._task import load_task
 from whit.stages._transforms import Transforms, shows
 from whit.training.entropy_ratio import EntropyRatio
@@ -73,17 +75,18 @@ def hybrid(
     entropy_decay: of the moving averages of entropies, for "red".
     Raises RecipeError for sampling that is not plain, and DataError where no solution is given.
     """
-    require_plain(sampling, "hybrid")
+    require_plain(sampling, "hybrid", run.where)
     method = _method(algorithm, mix, kl)
     examples = load_task(run.task).take("train")
+    taught, left_out = solutions(examples, form)
     trainee = set_up(start, run, "rl", optim, lora, max_tokens=max_tokens, recompute=recompute, masks=bool(transform))
     decoder = trainee.policy.decoder
     rollouts = Rollouts(
-        method, made_part("reward", reward), examples, decoder, trainee.renderer, run,
-        made_part("curriculum", curriculum)(examples, run.seed), prompts_per_step, sampling.within(run.max_new_tokens),
-        max_rows, kl, reference=Reference(start, run, decoder, kl, is_lora=lora is not None) if kl.weight else None,
+        method, made_reward(reward, f"{run.where}.reward"), examples, decoder, trainee.renderer, run,
+        made_curriculum(curriculum, examples, run.seed, f"{run.where}.curriculum"), prompts_per_step,
+        sampling.within(run.max_new_tokens), max_rows, kl,
+        reference=Reference(start, run, decoder, kl, is_lora=lora is not None) if kl.weight else None,
     )  # fmt: skip
-    taught, left_out = formed(examples, form)
     texts = {example.id: trainee.renderer.document(zero_shot(example), text) for example, text in taught}
     indices = in_epochs(len(taught), batch_documents, run.seed, "hybrid-text", None)
     ratio = EntropyRatio(most=float(method.group_size), decay=entropy_decay)

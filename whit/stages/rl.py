@@ -11,8 +11,10 @@ from whit.data.batch import Document
 from whit.generation.sampler import Sampling
 from whit.models.adapters import Lora
 from whit.rollouts.credit import Correction
+from whit.stages._checks import require_plain
+from whit.stages._own import PartSpec, made_curriculum, made_part, made_reward, made_shapings
 from whit.stages._reference import KL, Reference
-from whit.stages._rollouts import PartSpec, Rollouts, made_part, more_terms, require_plain
+from whit.stages._rollouts import Rollouts, more_terms
 from whit.stages._setup import set_up, train_and_save
 from whit.stages._task import load_task
 from whit.training.entropy_target import EntropyKeeper, EntropyTarget
@@ -52,9 +54,8 @@ def rl(
     max_rows: completions sampled at once; it bounds memory and cannot change the result beyond rounding.
     Raises RecipeError for greedy or truncated sampling: log-probabilities of the trainer are those of plain sampling.
     """
-    require_plain(sampling, "rl")
+    require_plain(sampling, "rl", run.where)
     method: Algorithm = made_part("algorithm", algorithm)()
-    chosen = (shaping,) if isinstance(shaping, str) or not isinstance(shaping, tuple) else shaping
     examples = load_task(run.task).take("train")
     trainee = set_up(
         start,
@@ -69,10 +70,10 @@ def rl(
     decoder = trainee.policy.decoder
     reference = Reference(start, run, decoder, kl, is_lora=lora is not None) if kl.weight else None
     rollouts = Rollouts(
-        method, made_part("reward", reward), examples, decoder, trainee.renderer, run,
-        made_part("curriculum", curriculum)(examples, run.seed), prompts_per_step, sampling.within(run.max_new_tokens),
-        max_rows, kl, shapings=[made_part("shaping", spec) for spec in chosen], correction=correction,
-        top_entropy=top_entropy, reference=reference, values=trainee.values,
+        method, made_reward(reward, f"{run.where}.reward"), examples, decoder, trainee.renderer, run,
+        made_curriculum(curriculum, examples, run.seed, f"{run.where}.curriculum"), prompts_per_step,
+        sampling.within(run.max_new_tokens), max_rows, kl, shapings=made_shapings(shaping, f"{run.where}.shaping"),
+        correction=correction, top_entropy=top_entropy, reference=reference, values=trainee.values,
     )  # fmt: skip
     shared: dict[int, tuple[list[Document], dict[str, float]]] = {}
 
