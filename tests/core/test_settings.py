@@ -91,7 +91,14 @@ class Pair(Inner):
     label: str = ""
 
 
+class Named(Frozen):
+    name: str
+    weight: float = 1.0
+
+
 class Outer(Frozen):
+    named: tuple[Named, ...] = ()
+    maybe: Inner | None = None
     inner: Inner = Inner()
     many: tuple[Inner, ...] = ()
     kind: Literal["a", "b"] = "a"
@@ -101,10 +108,21 @@ class Outer(Frozen):
     ("values", "message"),
     [
         ({"kidn": "a"}, "here.kidn: there is no setting 'kidn'. Did you mean 'kind'?"),
-        ({"zzz": 1}, "here.zzz: there is no setting 'zzz'. There is: inner, kind, many."),
+        ({"zzz": 1}, "here.zzz: there is no setting 'zzz'. There is: inner, kind, many, maybe, named."),
         ({"inner": {"rat": 1}}, "here.inner.rat: there is no setting 'rat'. Did you mean 'rate'?"),
         ({"many": [{}, {"rat": 1}]}, "here.many.2.rat: there is no setting 'rat'. Did you mean 'rate'?"),
         ({"many": [{}, {"rate": 0}]}, "here.many.2.rate: input should be greater than 0; given: 0."),
+        (
+            {"inner": 0.04},
+            "here.inner: it takes a table and was given 0.04. Write inner = { rate = 0.04 }. Its settings are rate.",
+        ),
+        ({"maybe": 2}, "here.maybe: it takes a table and was given 2. Write maybe = { rate = 2 }."),
+        (
+            {"named": ["accuracy"]},
+            'here.named.1: it takes a table and was given "accuracy". Write { name = "accuracy" }.',
+        ),
+        ({"inner": "much"}, "here.inner: it takes a table such as inner = { rate = ... } and was given 'much'."),
+        ({"inner": [1]}, "here.inner: it takes a table such as inner = { rate = ... } and was given [1]."),
         ({"kind": "c"}, "here.kind: input should be 'a' or 'b'; given: 'c'."),
     ],
 )

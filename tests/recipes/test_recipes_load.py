@@ -105,6 +105,18 @@ STAGE = {"kind": "sft"}
             "stage.1.reward: no reward is called 'acuracy'. Did you mean",
         ),
         (
+            {"stage": [{"kind": "rl", "reward": {"name": "weighted", "of": [{"reward": "acuracy"}]}}]},
+            "stage.1.reward.of.1.reward: no reward is called 'acuracy'. Did you mean",
+        ),
+        (
+            {"stage": [{"kind": "rl", "reward": {"name": "weighted", "of": ["accuracy"]}}]},
+            'stage.1.reward.of.1: it takes a table and was given "accuracy". Write { reward = "accuracy" }.',
+        ),
+        (
+            {"stage": [{"kind": "rl", "kl": 0.04}]},
+            "stage.1.kl: it takes a table and was given 0.04. Write kl = { weight = 0.04 }. Its settings are weight, place",
+        ),
+        (
             {"stage": [{"kind": "rl", "algorithm": {"name": "grpo", "group_size": 1}}]},
             "stage.1.algorithm.group_size: input should be greater than or equal to 2",
         ),

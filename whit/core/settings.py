@@ -155,10 +155,35 @@ def _explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     if first["type"] == "value_error":  # a check of ours, which says itself what was given
         return f"{full}: {first['ctx']['error']}"
     given = first.get("input")
+    if first["type"] in ("model_type", "model_attributes_type", "dataclass_type"):
+        return f"{full}: {_as_table(_model_at(model, first['loc']), path, given)}"
     return f"{full}: {first['msg'][0].lower()}{first['msg'][1:]}; given: {given!r}."
 
 
+def _as_table(model: Any, path: str, given: Any) -> str:
+    """What is said where a plain value stands for a table: the table that it may have meant, and its settings."""
+    fields: dict[str, Any] = getattr(model, "model_fields", {})
+    settings = f" Its settings are {', '.join(fields)}."
+    needed = [name for name, field in fields.items() if field.is_required()] or list(fields)
+    likely = {name: given for name in needed[:1] if isinstance(given, str | int | float)}
+    name = path.rpartition(".")[2]
+    begin = f"{name} = " if name and not name.isdigit() else ""
+    try:
+        model.model_validate(likely, strict=True)
+    except (ValidationError, AttributeError):
+        likely = {}
+    if not likely:
+        example = f"such as {begin}{{ {needed[0]} = ... }} " if needed else ""
+        return f"it takes a table {example}and was given {given!r}.{settings}"
+    return f"it takes a table and was given {toml_value(given)}. Write {begin}{toml_value(likely)}.{settings}"
+
+
 def _known_fields(model: Any, path: tuple[int | str, ...]) -> list[str]:
+    return list(getattr(_model_at(model, path), "model_fields", {}))
+
+
+def _model_at(model: Any, path: tuple[int | str, ...]) -> Any:
+    """The innermost model on the way that a path takes through a model's fields."""
     for key in path:
         if isinstance(key, int):
             continue
@@ -167,7 +192,7 @@ def _known_fields(model: Any, path: tuple[int | str, ...]) -> list[str]:
             continue
         candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
         model = next((c for c in candidates if inspect.isclass(c) and issubclass(c, BaseModel)), model)
-    return list(getattr(model, "model_fields", {}))
+    return model
 
 
 def _parse(text: str) -> Any:
