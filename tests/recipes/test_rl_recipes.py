@@ -1,12 +1,13 @@
-"""Every library recipe that is RL alone runs to its end on a tiny model, whose rewards are drawn: it is never right."""
+"""Every library recipe of RL, alone or with solutions, runs to its end on a tiny model. Its rewards are drawn."""
 
 import pytest
 
 from whit.core.rundir import read_metrics
 from whit.recipes.pipeline import Site, run_pipeline
 from whit.recipes.recipe import Recipe, library
+from whit.stages._kinds import GROUPS
 
-RL = sorted(name for name in library() if all(stage.kind == "rl" for stage in Recipe.read(name).stage))
+RL = sorted(name for name in library() if all(stage.kind in GROUPS for stage in Recipe.read(name).stage))
 BUDGET = 3e9
 
 
