@@ -202,6 +202,16 @@ def test_groups_that_are_all_wrong_or_all_right(supplies):
     assert signal([group(0.0, 1.0)] * 10, 2).status == "ok"
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_reward_that_does_not_tell_right_from_wrong_is_named_first(size):
+    same = [replace(group(1.0, 0.0), rollouts=tuple(replace(r, reward=0.5) for r in group(1.0, 0.0).rollouts))] * 5
+    found = find("check", "signal")(same, size)
+    assert (found.status, found.remedy) == ("warning", "mend the reward: it does not tell right from wrong.")
+    assert (
+        found.message == "the reward is 0.5 for every completion, and 50 % of 10 are correct: RL would learn from none"
+    )
+
+
 def test_single_completions_are_compared_with_the_batch():
     signal = find("check", "signal")
     assert signal([group(0.0, 1.0)] * 10, 1).status == "ok"

@@ -62,6 +62,12 @@ def test_imitation_learns_from_equal_groups_too():
     assert guards.said == {}
 
 
+def test_form_is_not_blamed_on_a_reward_that_does_not_pay_for_it():
+    text = said({"format_rate": 0.01}, {"format_rate": 0.35, "accuracy": 0.4})["learns_the_form"]
+    assert text.startswith("the form that the prompt asks for went from ")
+    assert "Where the reward pays for form, pay less for it" in text and "else run SFT first" in text
+
+
 def test_longer_answers_that_end_are_no_fault():
     assert "runs_on" not in said({}, {"completion_tokens": 200.0})
 

@@ -14,14 +14,23 @@ Z = 1.96  # 95 %
 def signal(groups: Sequence[Group], group_size: int, *, least: float = 0.1) -> Finding:
     """At least a share `least` of groups of `group_size` would hold different rewards: the others have no gradient.
 
+    Where right and wrong ones earn the same, it is the reward that is named.
     Single completions are compared with others of the batch: of these a fifth of `least` has to differ from the most.
     """
+    solved = sum(rollout.verdict.correct for group in groups for rollout in group.rollouts)
+    count = sum(len(group.rollouts) for group in groups)
+    earned = {rollout.reward for group in groups for rollout in group.rollouts}
+    if len(earned) == 1 and 0 < solved < count:
+        return Finding(
+            "warning",
+            f"the reward is {earned.pop():g} for every completion, and {100 * solved / count:.0f} % of {count:,} are "
+            "correct: RL would learn from none",
+            "mend the reward: it does not tell right from wrong.",
+        )
     if group_size == 1:
         return _of_singles(Counter(r.reward for group in groups for r in group.rollouts), len(groups), least / 5)
     expected = sum(1 - _all_equal(Counter(r.reward for r in group.rollouts), group_size) for group in groups)
     share = wilson(expected / max(1, len(groups)), max(1, len(groups)), Z)
-    solved = sum(rollout.verdict.correct for group in groups for rollout in group.rollouts)
-    count = sum(len(group.rollouts) for group in groups)
     found = (
         f"RL would learn from {share.percent()} of groups of {group_size} ({len(groups)} prompts x "
         f"{count // max(1, len(groups))} samples, {100 * solved / max(1, count):.0f} % correct)"

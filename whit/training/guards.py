@@ -131,13 +131,14 @@ def runs_on(ends: Ends) -> str:
 
 
 def learns_the_form(ends: Ends) -> str:
-    """A reward that is earned by form alone."""
+    """Form that grows, and right answers that do not: where form is paid, it is earned alone."""
     form, accuracy = ends("format_rate"), ends("accuracy")
     if not form or not accuracy or form[1] - form[0] < FORM or accuracy[1] - accuracy[0] > NO_GAIN:
         return ""
     return (
-        f"the form went from {100 * form[0]:.0f} to {100 * form[1]:.0f} %, right answers from {100 * accuracy[0]:.1f} to "
-        f'{100 * accuracy[1]:.1f} %. Pay less for the form, or only for right answers (reward = "gated").'
+        f"the form that the prompt asks for went from {100 * form[0]:.0f} to {100 * form[1]:.0f} %, right answers from "
+        f"{100 * accuracy[0]:.1f} to {100 * accuracy[1]:.1f} %: it grows without them. Where the reward pays for form, pay "
+        'less for it, or only for right answers (reward = "gated"); else run SFT first, or take easier problems.'
     )
 
 
