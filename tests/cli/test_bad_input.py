@@ -121,7 +121,7 @@ def test_an_unknown_recipe_and_a_directory_in_its_place(whit, tmp_path):
 
 
 def test_the_kinds_of_parts_are_listed_once(whit):
-    assert whit("parts", "nosuch").error.count("objective") == whit("parts", "objectiv").error.count("form") == 1
+    assert whit("parts", "nosuch").error.count("objective") == whit("parts", "objectiv").error.count(" form,") == 1
 
 
 def test_an_unknown_table_explains_the_setting_that_is_missing(whit, tmp_path):
@@ -151,6 +151,9 @@ def test_a_budget_too_small_for_one_step_is_refused_at_once_with_the_numbers_of_
     assert "about 1.84e+07 are needed, if a prompt has 100 tokens and a completion 4" in lack
     said = run("budget.flops=1000")
     assert said.code == 2 and lack in said.error and said.error.endswith("try it all the same with --anyway.")
+    assert "make the steps smaller (batch_documents), or" in said.error
+    of_rl = whit("run", "rl", f"model={tiny_model}", f"task={sums}", "budget.flops=1000")
+    assert "make the steps smaller (prompts_per_step, algorithm.group_size), or" in of_rl.error
     facts = json.loads(whit("plan", "sft", f"model={tiny_model}", "budget.flops=1000", "--json").out)
     assert facts["is_enough"] is False
 

@@ -7,7 +7,7 @@ import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
 from whit.cli._show import StageView, as_json, note, say
-from whit.core.words import duration, plural
+from whit.core.words import duration, outcome_words, plural
 
 UNSPENT = 0.15  # of the budget, from which on it is remarked
 
@@ -57,7 +57,7 @@ def run(
             say(f"accuracy   {accuracy.percent()}  {result['score']['num_items']} items")
         say(str(directory))
     if result["outcome"] != "finished":
-        note(f"{result['outcome']}: {result['error']}")
+        note(f"{outcome_words(result['outcome'])}: {result['error']}")
     elif chosen.budget.flops:
         for warning in shortfalls(result["stages"], chosen.budget.flops):
             note(f"warning: {warning}")
@@ -68,13 +68,14 @@ def run(
 def shortfalls(stages: list[dict[str, Any]], flops: float) -> Iterator[str]:
     """What a run that ended well may have been too short of: updates, or room for a last step."""
     from whit.study.grid import MIN_STEPS
+    from whit.study.plan import sizes_of
 
     for number, stage in enumerate(stages, 1):
         updates = stage["outcome"].get("updates", MIN_STEPS)
         if updates < MIN_STEPS:
             yield (
                 f"stage {number} ({stage['kind']}) made only {plural(updates, 'update')}, and {MIN_STEPS} are the least to "
-                "learn from. Raise the budget, or make its steps smaller (fewer documents, prompts or samples a step)."
+                f"learn from. Raise the budget, or make its steps smaller ({', '.join(sizes_of(stage['kind']))})."
             )
     unspent = 1 - sum(stage["flops"] for stage in stages) / flops
     if unspent > UNSPENT:

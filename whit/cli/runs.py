@@ -8,7 +8,7 @@ import typer
 
 from whit.cli._options import RUNS, Json, Runs
 from whit.cli._show import as_json, say
-from whit.core.words import duration, plural, wrapped
+from whit.core.words import duration, outcome_words, plural, wrapped
 
 
 def runs(
@@ -44,7 +44,7 @@ def _list(root: Path, everything: bool, json: bool) -> None:
     for row in [*studies, *recorded]:
         accuracy = Interval(*row["accuracy"]).percent() if row["accuracy"] else ""
         say(f"{row['name']:<34} {accuracy:>23} {_date(row['time'])}")
-        outcome = "" if row["outcome"] == "finished" else f"; {row['outcome']}"
+        outcome = "" if row["outcome"] == "finished" else f"; {outcome_words(row['outcome'])}"
         about = f"{', '.join(row['pipelines'])}: {row['model']} on {row['task']}{outcome}"
         say(wrapped(about, first="    ", rest="    "))
     for artifact, record in artifacts.items() if everything else ():

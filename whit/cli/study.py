@@ -9,7 +9,7 @@ import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
 from whit.cli._show import Ticker, as_json, note, say, tell_check, time_left
-from whit.core.words import count, duration
+from whit.core.words import count, duration, outcome_words
 
 if TYPE_CHECKING:
     from whit.study.jobs import Job
@@ -166,7 +166,7 @@ class _Watch:
             note(f"[{self.finished}/{self.total}] {duration(elapsed):>7}  {job.name}{seed}: failed: {event['error']}")
             return
         estimate, low, high = event["accuracy"]
-        trouble = "" if event["outcome"] == "finished" else f"  {event['outcome'].upper()}"
+        trouble = "" if event["outcome"] == "finished" else f"  {outcome_words(event['outcome']).upper()}"
         note(
             f"[{self.finished}/{self.total}] {duration(elapsed):>7}  {job.name + seed:<24} "
             f"{100 * estimate:5.1f} % [{100 * low:.1f}, {100 * high:.1f}]{trouble}"

@@ -6,6 +6,11 @@ HOURS = 3600.0
 WIDTH = 80
 
 
+def outcome_words(outcome: str) -> str:
+    """How a run ended, as its record calls it, in words."""
+    return {"no_signal": "nothing to learn from"}.get(outcome, outcome)
+
+
 def duration(seconds: float) -> str:
     """'45 s', '12 min', '3.5 h'."""
     if seconds < 90:

@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from whit.core.words import outcome_words
+
 WIDTH = 80
 NEAR = 0.85  # pipelines end at whole steps below one ceiling; what costs less than this share is remarked
 
@@ -22,7 +24,7 @@ def render(board: Mapping[str, Any]) -> str:
         )
         troubled = {k: v for k, v in row["outcomes"].items() if k != "finished"}
         if troubled:
-            counts = [f"{number} of {row['seeds']} {outcome}" for outcome, number in troubled.items()]
+            counts = [f"{number} of {row['seeds']} {outcome_words(outcome)}" for outcome, number in troubled.items()]
             lines.append(f"  {', '.join(counts)}; median {100 * row['median']:.1f}")
         if row["is_trained"] and row["flops_from_nothing"] > 1.1 * row["flops"]:
             lines.append(

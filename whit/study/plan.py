@@ -4,6 +4,7 @@ from typing import Any
 
 from whit.core.errors import BudgetError, RecipeError
 from whit.core.flops import Shape
+from whit.core.parts import find, options
 from whit.recipes.machine import Rates, flops_in, model_shape, peak_rate, scoring_seconds, training_seconds
 from whit.recipes.needs import scored_items
 from whit.recipes.recipe import Recipe
@@ -52,7 +53,18 @@ def require_first_steps(recipe: Recipe) -> None:
     if recipe.model is None or recipe.budget.flops is None:
         return
     if lack := _lack(recipe, recipe.budget.flops, model_shape(recipe)):
-        raise BudgetError(f"{lack}. Raise the budget, make the steps smaller, or try it all the same with --anyway.")
+        sizes = ", ".join(dict.fromkeys(name for stage in recipe.stage for name in sizes_of(stage.kind)))
+        raise BudgetError(
+            f"{lack}. Raise the budget, make the steps smaller{f' ({sizes})' if sizes else ''}, or try it all the same "
+            "with --anyway."
+        )
+
+
+def sizes_of(kind: str) -> list[str]:
+    """The settings of a stage that say how large its steps are."""
+    known = options(find("stage", kind))
+    names = [name for name in ("batch_documents", "prompts_per_step", "prompts_per_round", "samples") if name in known]
+    return [*names, *(["algorithm.group_size"] if "algorithm" in known else [])]
 
 
 def describe_study(study: Study) -> dict[str, Any]:
