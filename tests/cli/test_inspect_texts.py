@@ -17,6 +17,13 @@ def test_the_texts_of_a_file_are_shown_and_not_the_solutions(whit, tiny_model, s
     ("kind", "name", "words"),
     [
         ("objective", "uld", ("Source: ULD, arXiv:2402.12030", "between 0 and 2 a group")),
+        (
+            "algorithm",
+            "grpo",
+            ("clip_high: the same above 1", "scale: what an advantage is divided by", "drop_equal: "),
+        ),
+        ("stage", "rl", ("prompts_per_step: ", "max_tokens: of a micro-batch", "recompute: ")),
+        ("verifier", "exact_number", ("Examples, as gold answer | completion", "accepts:")),
         ("stage", "kd", ("on_policy = 0.0", "pairs", "replay")),
         ("recipe", "gkd", ('terms = [{ objective = "generalised_jsd", beta = 0.5 }]', "on_policy = 0.5")),
     ],

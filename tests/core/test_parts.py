@@ -27,6 +27,7 @@ def test_a_part_is_the_function_of_its_files_name():
         ("objective", "forward_kl", "arXiv:1503.02531"),
         ("task", "trec", "Li and Roth 2002, COLING"),
         ("task", "word_problems", ""),
+        ("shaping", "soft_overlong", "DAPO, arXiv:2503.14476 eq. 13"),
     ],
 )
 def test_a_part_names_the_paper_it_comes_from(kind, name, where):

@@ -16,6 +16,11 @@ from whit.cli._show import as_json, columns, say
 from whit.core.words import wrapped
 
 INDENT = "    "
+EXAMPLE = re.compile(r"(strict|accepts|refuses)( \w+)?: .*\|")
+OF_EXAMPLES = (
+    "Examples, as gold answer | completion. strict: right, in the form asked for, which a word behind it names; accepts: "
+    "right, in another form; refuses: wrong."
+)
 IN_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 
 
@@ -82,7 +87,10 @@ def _tell(name: str, part: Callable[..., Any], *, whole: bool) -> None:
         about = [*_items(inspect.getdoc(sys.modules[part.__module__]) or ""), *_items(inspect.getdoc(part) or "")]
     else:
         about = [summary(part), source(part)]
+    first = next((text for text in about if whole and EXAMPLE.match(text)), None)
     for text in filter(None, about):
+        if text is first:
+            say(wrapped(OF_EXAMPLES, first=INDENT, rest=INDENT + "  ", width=width))
         say(wrapped(text, first=INDENT, rest=INDENT + ("  " if whole else ""), width=width))
     hints = get_type_hints(part, include_extras=True)
     for option, parameter in options(part).items():

@@ -93,7 +93,9 @@ def summary(part: Callable[..., Any]) -> str:
 def source(part: Callable[..., Any]) -> str:
     """The paper that a part's module names: "arXiv:1503.02531", "Li and Roth 2002"; "" when it names none."""
     doc = " ".join((inspect.getdoc(sys.modules[part.__module__]) or "").split())
-    found = re.search(r"arXiv:\d{4}\.\d{5}|(?<=Source: ).+?(?=\.(?: |$))", doc)
+    found = re.search(
+        r"arXiv:\d{4}\.\d{5}|(?<=Source: ).+?(?=(?<!\beq)(?<!\bal)\.(?: |$))", doc
+    )  # "eq. 13", "et al. 2025"
     return found[0] if found else ""
 
 

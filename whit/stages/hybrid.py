@@ -73,6 +73,8 @@ def hybrid(
     weight: of cross-entropy beside the surrogate; two numbers go from one to the other over the budget. "red" has none.
     supervised_share: of the steps, for "alternate". form, transform: of the solutions, see the stage `sft`; "red" has none.
     entropy_decay: of the moving averages of entropies, for "red".
+    algorithm, reward, curriculum, prompts_per_step, sampling, kl, max_tokens, max_rows, recompute: see the stage `rl`; the
+        algorithm makes one update a batch and has no critic.
     Raises RecipeError for sampling that is not plain, and DataError where no solution is given.
     """
     require_plain(sampling, "hybrid", run.where)

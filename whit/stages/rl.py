@@ -46,12 +46,15 @@ def rl(
     """Maximise the expected reward on the training split until the budget is spent.
 
     algorithm, reward, shaping, curriculum: a part's name, or a table {name = ..., its settings}; of shapings also a list.
+    prompts_per_step: of each `group_size` completions are sampled for one batch: with fewer, a step is cheaper and noisier.
     kl: the price of leaving the reference.
     entropy: weight of a bonus for it, or a table {target = ...} that keeps the entropy up, see `EntropyTarget`.
     top_entropy: only this share of a batch's tokens, those of highest entropy, has an advantage (arXiv:2506.01939: 0.2).
     correction: for a sampler whose log-probabilities differ from the trainer's; here both run the same weights, and
         `mismatch` beside the loss says how far rounding takes them apart.
+    max_tokens: of a micro-batch in training; 0 plans them by the memory that there is. The result is the same.
     max_rows: completions sampled at once; it bounds memory and cannot change the result beyond rounding.
+    recompute: keep few activations and compute them again for the gradient: less memory, a third more time.
     Raises RecipeError for greedy or truncated sampling: log-probabilities of the trainer are those of plain sampling.
     """
     require_plain(sampling, "rl", run.where)
