@@ -37,6 +37,12 @@ def test_steps_are_whole_until_there_are_no_more_prompts():
     assert [len(curriculum.choose(4)) for _ in range(20)] == [4] * 20
 
 
+def test_a_pool_may_grow_and_shrink():
+    curriculum = epochs(TWO, 0)
+    for size in (2, 4, 8, 3):
+        assert sorted(curriculum.next_of("own", range(size), size)) == list(range(size))
+
+
 @pytest.mark.parametrize(("shares", "count"), [((1,) * 8, 4), ((2, 1), 1), ((5, 3, 2), 7), ((1, 1, 1), 16)])
 def test_what_rounding_takes_from_a_domain_it_gets_later(shares, count):
     examples = [Example(str(n), "?", "1", metadata={"domain": n % len(shares)}) for n in range(200)]

@@ -40,7 +40,10 @@ class Curriculum:
         """Told of every prompt that was sampled, whether it is trained on or not."""
 
     def next_of(self, pool: str, members: Sequence[int], count: int, avoid: Collection[int] = frozenset()) -> list[int]:
-        """The next members of a pool that are not to be avoided, in an order of each epoch's own; each once."""
+        """The next members of a pool that are not to be avoided, in an order of each epoch's own; each once.
+
+        The pool may grow or shrink between two calls; its members have to come in one order.
+        """
         chosen: dict[int, None] = {}
         left = set(members).difference(avoid)
         position = self._taken.get(pool, 0)
@@ -90,7 +93,7 @@ class Curriculum:
 
     def _order(self, pool: str, epoch: int, size: int) -> list[int]:
         held = self._orders.get(pool)
-        if held is None or held[0] != epoch:
+        if held is None or held[0] != epoch or len(held[1]) != size:  # a pool may grow
             order = list(range(size))
             stream(self.seed, "rl-order" + (f"/{pool}" if pool else ""), epoch).shuffle(order)
             held = self._orders[pool] = (epoch, order)
