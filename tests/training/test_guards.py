@@ -68,6 +68,13 @@ def test_form_is_not_blamed_on_a_reward_that_does_not_pay_for_it():
     assert "Where the reward pays for form, pay less for it" in text and "else run SFT first" in text
 
 
+def test_one_reward_for_right_and_wrong_is_no_fault_of_the_model():
+    warned = said({"equal_groups": 1.0, "reward": 0.5}, {})
+    assert (
+        warned.keys() == {"one_reward"} and "earned 0.5, and 40 % are right. Check the reward" in warned["one_reward"]
+    )
+
+
 def test_longer_answers_that_end_are_no_fault():
     assert "runs_on" not in said({}, {"completion_tokens": 200.0})
 

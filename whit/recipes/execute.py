@@ -63,7 +63,7 @@ def execute(recipe: Recipe, site: Site, directory: Path, *, failure: str = "") -
         error = (
             f"stage {idle[0]} made no update: no step had anything to learn from. Look at what is written "
             "(`whit generate MODEL`): raise max_new_tokens where texts are cut off, take a teacher or a start model "
-            "that is right more often, or run SFT first."
+            "that is right more often, or run SFT first. A reward that is the same for right and wrong teaches nothing."
         )
     model = artifacts[-1] if artifacts else None
     stopped = None

@@ -43,8 +43,10 @@ class Guards:
                        "max_new_tokens, or run SFT first.")  # fmt: skip
         all_equal = set(self.first.get("equal_groups", ())) == {1.0}
         if self.batches == WINDOW and all_equal and len(set(self.first["reward"])) == 1:
-            self.warn("one_reward", f"every completion so far earned {self.first['reward'][0]:g}. Check the reward on a "
-                       "right and a wrong answer (`whit doctor`).")  # fmt: skip
+            right = fmean(self.first.get("accuracy", [0.0]))
+            also = f", and {100 * right:.0f} % are right" if 0 < right < 1 else ""
+            self.warn("one_reward", f"every completion so far earned {self.first['reward'][0]:g}{also}. Check the reward "
+                      "on a right and a wrong answer (`whit doctor`).")  # fmt: skip
         self._compare()
 
     def observe(self, line: Line) -> None:
@@ -81,10 +83,15 @@ class Guards:
 
     def _compare(self) -> None:
         for name, check in CHECKS.items():
-            if name == has_no_signal.__name__ and not self.needs_spread:
+            if name == has_no_signal.__name__ and not (self.needs_spread and self._is_the_model):
                 continue
             if name not in self.said and (found := check(self._ends)):
                 self.warn(name, found)
+
+    @property
+    def _is_the_model(self) -> bool:
+        """Whether it is the model, and not a reward that is the same for right and wrong, that leaves groups equal."""
+        return "one_reward" not in self.said or not 0 < fmean(self.first.get("accuracy", [0.0])) < 1
 
     def warn(self, name: str, text: str) -> None:
         """Say it once. name: what is warned of."""
