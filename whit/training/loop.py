@@ -59,6 +59,7 @@ class Controller(Protocol):
     def restore(self, state: Mapping[str, Any]) -> None: ...
 
 
+MOST_SAVING = 20.0  # times what a checkpoint took, until the next
 Producer = Callable[[int, float], Feed | None]
 """From the step's number and the progress to its feed; None ends the stage. It charges its own sampling."""
 
@@ -97,8 +98,10 @@ def train(
             controller.restore(state.controllers[controller.name])
     meter = Meter(run.directory / "metrics.jsonl", state.step)
     device = next(forward.policy.parameters()).device
-    saved_at, before, starts_round = time.monotonic(), 0.0, True
+    saved_at, before, starts_round, wait = time.monotonic(), 0.0, True, run.checkpoint_seconds
     reached = _progress(run, spent, state.step, num_steps) if state.step else 0.0
+    if state.step:
+        run.notify({"resumed": state.step, "progress": reached})
     for step in count(state.step):
         if starts_round:
             before = run.ledger.flops
@@ -147,10 +150,13 @@ def train(
             earlier, reached = reached, _progress(run, spent, step + 1, num_steps)
             if passed := [share for share in run.snapshots if earlier < share <= reached]:
                 keep(passed[-1])
-            if time.monotonic() - saved_at > run.checkpoint_seconds:
+            if time.monotonic() - saved_at > wait:
+                started = time.monotonic()
                 state.controllers = {controller.name: controller.state() for controller in controllers}
                 save_checkpoint(run.directory, optimizer, state)
                 saved_at = time.monotonic()
+                # What takes long is done seldom: saving costs a twentieth of the time at the most.
+                wait = run.checkpoint_seconds and max(run.checkpoint_seconds, MOST_SAVING * (saved_at - started))
     return state.updates
 
 
