@@ -3,7 +3,7 @@ r"""Whether two written answers are the same mathematical object: structure firs
 import re
 
 from whit.verifiers._collections import AND, Collection, collection, is_thousands, split
-from whit.verifiers._expressions import MAX_CHARS, agree, same_value, value
+from whit.verifiers._expressions import MAX_CHARS, constant_ratio, same_value, value
 from whit.verifiers._latex import FUNCTIONS, exact, spelled
 from whit.verifiers._normalise import normalised
 from whit.verifiers._relations import FLIPPED, named, relation
@@ -87,9 +87,8 @@ def _equal_equations(gold: list[str], answer: list[str]) -> bool:
     sides = [value(exact(side)) for side in (gold[0], gold[2], answer[0], answer[2])]
     if any(side is None for side in sides):
         return False
-    one, other = sides[0] - sides[1], sides[2] - sides[3]
-    ratio = (one / other).simplify() if other != 0 else None
-    if ratio is None or ratio.free_symbols or not ratio.is_real or ratio == 0 or not agree(one, ratio * other):
+    ratio = constant_ratio(*sides)
+    if ratio is None:
         return False
     return bool(gold[1] == answer[1] if ratio > 0 or gold[1] == "=" else gold[1] == FLIPPED[answer[1]])
 
