@@ -43,6 +43,8 @@ units
 90^\circ | 90 degrees
 30^{\circ} | 30°
 \frac{5}{2}\text{ hours} | 2.5 hours
+60 | 60 miles per hour
+12 | 12\text{ cubic centimeters}
 \$18 | 18
 \$18.00 | 18 dollars
 18 | $18
@@ -229,6 +231,19 @@ units
 5m | 5
 3 | 3 halves
 3 | three quarters
+5 | 5 wrong
+5 | 5 \text{ no}
+5 | 5\text{ units, or six}
+5 | 5\text{ (or six)}
+5 | 5 apples six pears
+5 | 5 \text{ maybe}
+5 | 5 Or Six
+5 | 5 unless it rains
+5 | 5 is not the answer
+5 | 5 apples that she gave to him
+12 | 12 \text{ or thirteen}
+12 | 12 \text{ and a half}
+12 | 12 \text{ thirteenths}
 money and thousands
 1,234 | 1.234
 1,234 | 234

@@ -2,6 +2,7 @@ r"""Whether two written answers are the same mathematical object: structure firs
 
 import re
 
+from whit.core.answers import NUMBER_WORDS
 from whit.verifiers._collections import AND, Collection, collection, is_thousands, split
 from whit.verifiers._expressions import MAX_CHARS, constant_ratio, same_value, value
 from whit.verifiers._latex import FUNCTIONS, exact, spelled
@@ -19,10 +20,14 @@ UNIT = re.compile(
     ),
     re.DOTALL,
 )
-NUMBER_WORDS = re.compile(
-    r"hundred|thousand|million|billion|trillion|dozen|hal(?:f|ves)|third|quarter|fourth|\b(?:or|and|not|to|plus|minus|"
-    r"more|less|fewer|than|over|times|mod|base|squared|cubed|factorial|remainder|if|is)\b"
+NO_UNIT = re.compile(  # what makes of '5 ...' another value, a choice or a denial
+    rf"[,()]|dozen|hal(?:f|ves)|third|quarter|fourth|\b(?:{NUMBER_WORDS})(?:s|th|ths)?\b|"
+    r"\b(?:or|and|not?|none|never|nor|to|plus|minus|more|less|fewer|than|over|times|mod|base|squared|cubed|factorial|"
+    r"remainder|if|is|isn|unless|except|either|maybe|perhaps|wrong|false|incorrect)\b",
+    re.IGNORECASE,
 )
+UNIT_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]+")
+MAX_UNIT_WORDS = 3  # miles per hour
 WORDS = re.compile(
     rf"(?<!\\)(?<!begin\{{)(?<!end\{{)(?<![a-zA-Z])(?!(?:{FUNCTIONS})(?![a-zA-Z]))(?:[a-zA-Z]{{3,}}|(?:no|on)\b)|\\text\{{"
 )
@@ -96,7 +101,7 @@ def _equal_equations(gold: list[str], answer: list[str]) -> bool:
 def _unit(text: str) -> tuple[str, str]:
     """'5 cm' as ('5', 'cm'), '50%' as ('50', 'percent'); an empty unit where there is none."""
     found = UNIT.fullmatch(text)
-    if not found or NUMBER_WORDS.search(found["unit"]):
+    if not found or NO_UNIT.search(found["unit"]) or len(UNIT_WORD.findall(found["unit"])) > MAX_UNIT_WORDS:
         return text, ""
     if len(split(found["value"], ",")) > 1 and not is_thousands(found["value"]):
         return text, ""
