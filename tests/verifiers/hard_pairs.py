@@ -118,6 +118,11 @@ x^2 + y^2 = 4 | 4 = x^2 + y^2
 x + y = 1 | 2x + 2y = 2
 f(x) = x^2 | x^2
 9 | 5 + 4 = 9
+9 | x = 5 + 4 = 9
+12 | 3 \cdot 4 = 2 \cdot 6 = 12
+25\pi | A = \pi r^2 = 25\pi
+f'(x) = 2x | f'(x) = 2 \cdot x
+\mathbb{R} | x \in \mathbb{R}
 A = \pi r^2 | \pi r^2
 inequalities and intervals
 (2, 5] | (2,5]
@@ -321,6 +326,22 @@ x + y = 1 | x + y = 2
 x = 5 | x > 5
 x^2 + y^2 = 4 | x^2 + y^2 = 2
 5 | x \ne 5
+5 | 6 = 5
+5 | 5 = 6 = 5
+5 | x = 6 = 5
+5 | x = 2 + 2 = 5
+1 | 0=1
+x = 5 | 6 = 5
+5 | x \in 5
+\frac{1}{2} | x \in \frac{1}{2}
+2\pi | x \in 2\pi
+5 | 5\ldots
+5 | 5...
+0.333 | 0.333...
+5 | 5\cdots
+5 | 5'
+5 | (5)'
+5 | 5^{\prime}
 inequalities and intervals
 (2, 5] | (2, 5)
 (2, 5) | [2, 5]

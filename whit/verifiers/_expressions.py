@@ -19,6 +19,9 @@ COMMANDS = re.compile(r"\\(?!theta|alpha|beta|gamma|lambda|mu|phi|omega|sigma|de
 LETTERS = re.compile(r"\\[a-zA-Z]+|[a-zA-Z]'*")
 NUMERAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d{1,300})(?:\.\d{1,300})?", re.ASCII)  # no algebra is needed for these
 MAX_CHARS = 400  # of an expression that is parsed; longer ones are compared as text
+UNSAID = re.compile(
+    r"\\[cl]?dots|\.\.|…|(?<![a-zA-Z}'\s])\s*(?:'|\^\s*\{?\s*\\prime)"
+)  # math-verify drops the dots of 0.3\\ldots, and 5'
 LONG_NUMBER = re.compile(r"\d{61,}")
 DIGITS = 40
 POINTS = ("0.37", "-1.618", "2.236", "-0.577", "3.303", "1.273", "-2.502", "0.915")  # values for letters, in order
@@ -46,7 +49,7 @@ def value(latex: str) -> Any:
 
     None where it reads nothing, and for what is too large to be worked out, such as 9^{9^{9}}.
     """
-    if len(latex) > MAX_CHARS or LONG_NUMBER.search(latex) or EAGER.search(latex):
+    if len(latex) > MAX_CHARS or UNSAID.search(latex) or LONG_NUMBER.search(latex) or EAGER.search(latex):
         return None
     math_verify = _math_verify()
     from latex2sympy2_extended import NormalizationConfig  # installed with math-verify

@@ -16,6 +16,7 @@ SYMBOLS = str.maketrans(
     }
 )  # fmt: skip
 CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
+FULL_STOP = re.compile(r"(?<!\.)\.$")  # three are no end: 0.333... is not 0.333
 SPACES = re.compile(r"(?<!\\)\\[,;:! ]|~|\\q?quad\b|\\(?:left|right|[bB]igg?[lr]?|displaystyle|limits)(?![a-zA-Z])")
 DELIMITED = re.compile(r"\$\$?(.*?)\$?\$|\\\[(.*)\\\]|\\\((.*)\\\)", re.DOTALL)
 WORDS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|textit|textrm|operatorname|mathit)\s*\{([^{}]*)\}")
@@ -31,7 +32,7 @@ MIXED = re.compile(r"(?<![\d^_{.}])(\d+)\s*(?:\\frac\{(\d+)\}\{(\d+)\}|(?<=\s)(\
 
 def spelled(text: str) -> str:
     """`text` as plain LaTeX without dollars, sizes and spacing; words stand in `\\text{}` and units keep their place."""
-    text = text.strip().rstrip(".").translate(CHARACTERS)
+    text = FULL_STOP.sub("", text.strip()).translate(CHARACTERS)
     if found := DELIMITED.fullmatch(text):
         text = next(group for group in found.groups() if group is not None)
     text = ROOT_OF.sub(lambda root: rf"\sqrt{{{root[1]}}}" if root[1] else "sqrt", text)
