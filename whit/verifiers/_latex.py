@@ -18,6 +18,9 @@ SYMBOLS = str.maketrans(
 CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
 FULL_STOP = re.compile(r"(?<!\.)\.$")  # three are no end: 0.333... is not 0.333
 SPACES = re.compile(r"(?<!\\)\\[,;:! ]|~|\\q?quad\b|\\(?:left|right|[bB]igg?[lr]?|displaystyle|limits)(?![a-zA-Z])")
+GROUP_SPACE = r"(?:\\[,;: ]| )"
+THIN = re.compile(r"(?<=[\d,])\s*\\!\s*(?=[\d,])")  # MATH writes 10,\!080 and 11,\! 111,\! 100
+GROUPED = re.compile(rf"(?<![\w.,^/])(?<![_^]\{{)\d{{1,3}}(?:{GROUP_SPACE}\d{{3}}(?!\d))+(?![\d/]|,\d|{GROUP_SPACE}\d)")
 DELIMITED = re.compile(r"\$\$?(.*?)\$?\$|\\\[(.*)\\\]|\\\((.*)\\\)", re.DOTALL)
 WORDS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|textit|textrm|operatorname|mathit)\s*\{([^{}]*)\}")
 FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp|pi|theta|alpha|beta|sqrt"
@@ -36,6 +39,7 @@ def spelled(text: str) -> str:
     if found := DELIMITED.fullmatch(text):
         text = next(group for group in found.groups() if group is not None)
     text = ROOT_OF.sub(lambda root: rf"\sqrt{{{root[1]}}}" if root[1] else "sqrt", text)
+    text = GROUPED.sub(lambda number: re.sub(GROUP_SPACE, "", number[0]), THIN.sub("", text))
     text = text.translate(SYMBOLS).replace("{,}", ",").replace(r"\%", "%").replace("**", "^")
     text = re.sub(r"\\[dtc]frac", r"\\frac", WORDS.sub(r" \\text{\1} ", SPACES.sub(" ", text)))
     text = re.sub(r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", re.sub(r"\\sqrt\s*(\d+|[a-z])", r"\\sqrt{\1}", text))
