@@ -44,6 +44,11 @@ units
 30^{\circ} | 30°
 \frac{5}{2}\text{ hours} | 2.5 hours
 60 | 60 miles per hour
+5 | 5 m
+5\text{ m} | 5 m
+2.5\text{ s} | 2.5 s
+\frac{1}{2}\text{ h} | \frac{1}{2} h
+3 m | 3m
 12 | 12\text{ cubic centimeters}
 \$18 | 18
 \$18.00 | 18 dollars
@@ -116,6 +121,10 @@ x^2 | x**2
 xy | yx
 \sin^2 x + \cos^2 x | 1
 \sin(2x) | 2\sin x\cos x
+\cos 60^\circ | 1/2
+\cos 60^\circ | \frac{1}{2}
+\frac{\sqrt{3}}{2} | \sin(60^{\circ})
+2\sin 30^\circ | 1
 |x-1| | |1-x|
 2^{10} | 1024
 5! | 120
@@ -163,6 +172,11 @@ x = 1, x = 2 | 1, 2
 \pm 2 | 2, -2
 3 \pm \sqrt{2} | 3+\sqrt{2}, 3-\sqrt{2}
 \emptyset | ∅
+\emptyset | \{\}
+\{\} | \varnothing
+x = 1, y = 2 | y = 2, x = 1
+p=1,q=2 | q=2,p=1
+p=1,q=2 | p=\frac{2}{2}, q=2
 -1, 0, 1 | 1, 0, -1
 tuples
 (1, 2) | (1,2)
@@ -200,6 +214,8 @@ wrapping
 \frac{1}{2} | $\frac{1}{2}$
 x+1 | \left(x+1\right)
 7 | `7`
+5 | {5}
+5 | {x = 5}
 not worked out
 5 | 2 + 3
 391 | 17 \cdot 23
@@ -235,6 +251,11 @@ units
 5\text{ cm} | 5\text{ m}
 5 cm | 5 km
 5\text{ cm} | 5\text{ cm}^2
+5\text{ m} | 5 s
+5 | 5 y
+5 | 5m
+5 | 5 m^2
+5 m | 5
 \$5 | 5 cents
 \$5 | €5
 5 | 5 million
@@ -324,6 +345,9 @@ x | x'
 ab | a+b
 xy | x
 \sin x | \sin y
+\cos 60 | \cos 60^\circ
+\cos 60^\circ | \cos 60
+\sin 30^\circ | \cos 30^\circ
 \sin^2 x | \sin(x^2)
 |x| | x
 x^2 | 4
@@ -392,6 +416,15 @@ sets and lists
 0 | \emptyset
 x = 1, y = 2 | x = 2, y = 1
 x = 1, y = 2 | 2, 1
+x = 1, y = 2 | y = 1, x = 2
+x = 1, y = 2 | y = 2, x = 1, z = 3
+x = 1, y = 2 | x = 1, x = 2
+x = 1, y = 2 | x = 1, y > 2
+x = 1, x = 3, y = 2 | y = 2, x = 3
+p=1,q=2 | q=2
+\{0\} | \{\}
+\emptyset | \{\emptyset\}
+\{5\} | 5
 2, 3, 5 | 30
 tuples
 (1, 2) | (2, 1)
@@ -470,7 +503,6 @@ KNOWN_FALSE_REJECTS = r"""
 3 | 3rd
 1:2 | 2:4
 50 cents | \$0.50
-x = 1, y = 2 | y = 2, x = 1
 90^\circ | \frac{\pi}{2}
 \{x : x > 2\} | (2, \infty)
 \mathbb{R} | (-\infty, \infty)
