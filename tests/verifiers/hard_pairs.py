@@ -452,6 +452,10 @@ east | west
 \text{even} | \text{not even}
 dog | god
 no | on
+52 | 5²
+54 | 5⁴
+4 | ④
+x2 | x₂
 dates, times, ratios, bases, ordinals
 2024-01-02 | 2021
 1/2/2024 | \frac{1}{4048}
