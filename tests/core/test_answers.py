@@ -80,6 +80,7 @@ UNFINISHED = [
     "18 - 3", "2 + 3", "20*4", "3(4)", "2x + 3", "2 x 3", "18 ± 2", "5^2", "3²", "18!", "2√3", r"2\sqrt{3}", r"2\pi", "2π",
     "3x5", "3e9999", r"3 \times 10^9999", "101_2", "1/2/2024", "3:4", "7 or 8", "7, 8", "7 or eight", "7 to 8",
     "18 minus 3", "18 squared", "18 and a half", "1 half", "2 thirds", "18 thousandths", "18 hundred thousand", "18k",
+    "3 eggs + 15 eggs", "3 eggs + 15 eggs = 18 eggs", "18 km - 3 km",
     "5 M", "1,23", r"7\text{ or } 8", "±3", r"\pm 3", "√9", r"\sqrt{9}", "--3", "—3", "- (3)",
 ]  # fmt: skip
 
@@ -92,7 +93,20 @@ def test_a_text_that_leaves_something_to_work_out_or_to_choose(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "eighteen", "18", "18.", "18 of the 20", "18 (9 * 2)", "18 - as said", "18% of 20", "**18**\n2 + 3", "x2"],
+    [
+        "",
+        "eighteen",
+        "18",
+        "18.",
+        "18 of the 20",
+        "18 (9 * 2)",
+        "18 - as said",
+        "18% of 20",
+        "18! Great.",
+        "18 eggs, 3 left",
+        "**18**\n2 + 3",
+        "x2",
+    ],
 )
 def test_words_and_a_number_with_words_leave_nothing_to_work_out(text):
     assert not is_unfinished(text)

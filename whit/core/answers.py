@@ -35,12 +35,13 @@ NUMBER = re.compile(
 )
 # What may stand before a leading number: signs of currency, emphasis and LaTeX, and the left side of 'x = 5 + 4 = 9'.
 LEAD = re.compile(r"(?:[^\n=A-WYZa-wyz]*=)*+(?:[^\w.±∓√—―-]|[—―](?!\d)|_)*+")
-# What makes of a number the start of something else: '18 - 3', '2x + 3', '5^2', '18!', '2√3', '101_2', '3e9999', '18k',
-# '7 or 8', '18 and a half'. A sign counts where a number follows: '18 - she eats 3' has a dash.
+# What makes of a number the start of something else: '18 - 3', '3 eggs + 2 eggs', '2x + 3', '5^2', '18!', '2√3', '101_2',
+# '3e9999', '18k', '7 or 8', '18 and a half'. A sign counts where a number follows: '18 - she eats 3' has a dash.
 GOES_ON = re.compile(
     r"(?:\(\d|:\d|[*_]{0,2}[ \t]*+(?:"
-    r"!|\^(?!\s?\{?\s?\\circ)|[⁰¹²³⁴-⁹⁺⁻ⁿ√π∞]|\\(?:sqrt|pi|pm|mp|frac|binom|ln|log|sin|cos|tan)|_\{?\d"
+    r"!(?!\s+[A-Za-z])|\^(?!\s?\{?\s?\\circ)|[⁰¹²³⁴-⁹⁺⁻ⁿ√π∞]|\\(?:sqrt|pi|pm|mp|frac|binom|ln|log|sin|cos|tan)|_\{?\d"
     r"|(?:[%°]|[a-zA-Z](?![a-zA-Z]))?[ \t]*+(?:(?:[-+*/×·÷<>≤≥±∓,;]|\*\*)[ \t]*+[-+]?[$(\[]*)?\d"
+    r"|[a-zA-Z][a-zA-Z ]{0,30}(?:[+*/×÷=]| - ?)[ ]?[$(]*\d"
     r"|(?:\\text\{\s?)?(?:or|and|to|plus|minus|times|over|divided by|point)[\s}]{1,3}(?:[-$]?\d|(?:{words})\b)"
     r"|(?:and (?:an?|one|two|three)[ -])?(?:hal(?:f|ves)|thirds?|fifths?|eighths?|ninths?|(?:{words})ths?)\b"
     r"|and (?:a|one|three)[ -]quarters?\b|(?:squared|cubed|factorial|(?:{magnitudes})s?|[kKMB]|bn|mn)\b))".replace(

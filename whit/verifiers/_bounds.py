@@ -11,8 +11,13 @@ MAX_DIGITS = 10_000  # of any number on the way; 10^{999} is one that people wri
 MAX_TERMS = 500  # of what a power of a sum expands to: a second of algebra
 LETTER = log10(4)  # no letter is given a larger value
 NATURAL = log10(exp(1))
-# These are worked out while they are read.
-EAGER = re.compile(r"\\(?:[dt]?binom(?!\s*\{?\s*\w{1,3}\s*\}?\s*\{?\s*\w{1,3}\s*\}?(?!\w))|choose|Gamma|gcd|lcm)")
+_TERM = r"(?:\d{0,2}[a-z]|\d{1,3})"
+_ARGUMENT = rf"\s*(?:\{{\s*{_TERM}(?:\s*[+-]\s*{_TERM}){{0,2}}\s*\}}|[a-z\d])"
+# These are worked out while they are read. Short arguments are no work.
+_TERM = r"(?:\d{0,2}[a-z]|\d{1,3})"
+_TWO_TERMS = rf"(?:\s*\{{\s*{_TERM}(?:\s*[+-]\s*{_TERM}){{0,2}}\s*\}}){{2}}"
+_INTEGERS = r"\s*\(\s*\d{1,20}(?:\s*,\s*\d{1,20}){0,9}\s*\)"
+EAGER = re.compile(rf"\\(?:[dt]?binom(?!{_TWO_TERMS})|choose|Gamma(?!\s*\(\s*{_TERM}\s*\))|(?:gcd|lcm)(?!{_INTEGERS}))")
 # Algebra has no bound for these.
 OPEN_ENDED = ("Sum", "Product", "Integral", "Limit")
 

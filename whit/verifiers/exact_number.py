@@ -48,6 +48,7 @@ def exact_number(completion: str, example: Example) -> Verdict:
     accepts: 18 | 16 - 3 - 4 = 9, and 9 * 2 = 18
     accepts: 18 | #### 18 of the 20 eggs
     accepts: 18 | #### 18 (9 * 2)
+    accepts: 18 | The answer is 18! I checked.
     accepts: 18 | The answer is 18 - she has no more than 3.
     accepts plain: 7 | 3 + 4 is 7
     refuses: 18 | #### 17
@@ -81,6 +82,7 @@ def exact_number(completion: str, example: Example) -> Verdict:
     refuses: 3 | #### 18 - 3
     refuses: 18 | #### 18!
     refuses: 2 | #### 2 + 3
+    refuses: 3 | #### 3 eggs + 15 eggs
     refuses: 3 | #### 3(4)
     refuses: 3 | #### 3:4
     refuses: 18 | The answer is 18 - 3.
