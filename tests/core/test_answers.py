@@ -62,6 +62,7 @@ from whit.core.answers import is_unfinished, last_number, leading_number, parse_
         ("— 3", 3),  # a dash, not a sign: a space follows
         ("18 m", 18),
         ("18 cm²", 18),
+        ("25 m2", 25),
         ("90^\\circ", 90),
     ],
 )
@@ -78,7 +79,7 @@ def test_a_text_that_states_no_number_or_several(text):
 
 UNFINISHED = [
     "18 - 3", "2 + 3", "20*4", "3(4)", "2x + 3", "2 x 3", "18 ± 2", "5^2", "3²", "18!", "2√3", r"2\sqrt{3}", r"2\pi", "2π",
-    "3x5", "3e9999", r"3 \times 10^9999", "101_2", "1/2/2024", "3:4", "7 or 8", "7, 8", "7 or eight", "7 to 8",
+    "3x5", "8 r2", "3e9999", r"3 \times 10^9999", "101_2", "1/2/2024", "3:4", "7 or 8", "7, 8", "7 or eight", "7 to 8",
     "18 minus 3", "18 squared", "18 and a half", "1 half", "2 thirds", "18 thousandths", "18 hundred thousand", "18k",
     "3 eggs + 15 eggs", "3 eggs + 15 eggs = 18 eggs", "18 km - 3 km",
     "5 M", "1,23", r"7\text{ or } 8", "±3", r"\pm 3", "√9", r"\sqrt{9}", "--3", "—3", "- (3)",

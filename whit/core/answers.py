@@ -40,7 +40,7 @@ LEAD = re.compile(r"(?:[^\n=A-WYZa-wyz]*=)*+(?:[^\w.±∓√—―-]|[—―](?!
 GOES_ON = re.compile(
     r"(?:\(\d|:\d|[*_]{0,2}[ \t]*+(?:"
     r"!(?!\s+[A-Za-z])|\^(?!\s?\{?\s?\\circ)|[⁰¹²³⁴-⁹⁺⁻ⁿ√π∞]|\\(?:sqrt|pi|pm|mp|frac|binom|ln|log|sin|cos|tan)|_\{?\d"
-    r"|(?:[%°]|[a-zA-Z](?![a-zA-Z]))?[ \t]*+(?:(?:[-+*/×·÷<>≤≥±∓,;]|\*\*)[ \t]*+[-+]?[$(\[]*)?\d"
+    r"|(?!(?<=\s)m[23]\b)(?:[%°]|[a-zA-Z](?![a-zA-Z]))?[ \t]*+(?:(?:[-+*/×·÷<>≤≥±∓,;]|\*\*)[ \t]*+[-+]?[$(\[]*)?\d"
     r"|[a-zA-Z][a-zA-Z ]{0,30}(?:[+*/×÷=]| - ?)[ ]?[$(]*\d"
     r"|(?:\\text\{\s?)?(?:or|and|to|plus|minus|times|over|divided by|point)[\s}]{1,3}(?:[-$]?\d|(?:{words})\b)"
     r"|(?:and (?:an?|one|two|three)[ -])?(?:hal(?:f|ves)|thirds?|fifths?|eighths?|ninths?|(?:{words})ths?)\b"
