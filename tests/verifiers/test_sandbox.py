@@ -178,6 +178,41 @@ def test_a_container_that_is_killed_under_a_program_is_no_fault_of_the_program(p
     assert pair.run([RIGHT], SQUARE).is_right
 
 
+def test_a_container_that_does_not_come_up_is_no_fault_of_the_program(sandbox, monkeypatch):
+    pair = Sandbox(check_sandbox())
+    monkeypatch.setattr(_sandbox, "contained", lambda *_: ["/bin/false"])
+    with pytest.raises(SandboxLostError) as lost:
+        pair.run([RIGHT], SQUARE)
+    assert not lost.value.is_started
+
+
+LEFT = {
+    "its directory closed to all": "os.chmod('.', 0)",
+    "a directory closed to all": "os.mkdir('a/'); os.mkdir('a/b'); os.chmod('a', 0)",
+    "three thousand nested directories": "for i in range(3000): os.mkdir('a'); os.chdir('a')",
+    "a link for every turn": "open('a', 'w').close()\n    for i in range(200_000): os.link('a', f'a{i}')",
+}
+
+
+@pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
+def test_a_wrong_program_is_wrong_whatever_it_leaves_behind(pair, left):
+    program = f"import os\ndef leave():\n    {left}\nleave()\ndef square(x): return 5"
+    outcome = pair.run([program], SQUARE)
+    assert (outcome.passed, outcome.failed) == (0, 2) and "the last call gave 5" in outcome.reason
+    assert pair.run([RIGHT], SQUARE).is_right
+
+
+def test_a_verdict_stands_though_what_the_program_left_cannot_be_removed(pair, monkeypatch):
+    def lost(container: object) -> None:
+        raise SandboxLostError("the container said nothing for 5 s", is_timeout=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_sandbox._Container, "stop", lost)
+        assert pair.run([RIGHT], SQUARE) == Outcome(2, 0, "")
+        assert pair.run(["def square(x): return 5"], SQUARE).failed == 2
+    assert pair.run([RIGHT], SQUARE).is_right
+
+
 def test_an_interrupt_leaves_no_answer_behind_for_the_next_program(pair):
     pair.run([RIGHT], SQUARE)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
