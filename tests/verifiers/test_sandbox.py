@@ -357,9 +357,9 @@ assert pair.run([{RIGHT!r}], {SQUARE!r}).is_right
 ALLOWED, DENIED, NO_SUCH_CALL, KILLED = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 
 
-def decided(machine: str, architecture: int, number: int, argument: int = 0) -> int:
+def decided(machine: str, architecture: int, number: int, argument: int = 0, second: int = 0) -> int:
     """What the filter of a machine answers to a system call, as the kernel would run it."""
-    words = {0: number, 4: architecture, 16: argument}
+    words = {0: number, 4: architecture, 16: argument, 24: second}
     instructions = list(struct.iter_unpack("HBBI", seccomp_filter(machine)))
     place, value = 0, 0
     while True:
@@ -389,6 +389,21 @@ def test_the_filter_refuses_what_it_lists_and_allows_threads(machine, architectu
     assert decided(machine, architecture, prlimit, 1) == DENIED  # another
     assert decided(machine, architecture, 0x40000000) == DENIED
     assert decided(machine, 0x40000003, read) == KILLED  # 32-bit x86
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "fcntl", "ioctl"), [("x86_64", 0xC000003E, 72, 16), ("aarch64", 0xC00000B7, 25, 29)]
+)
+def test_the_filter_refuses_leases_notices_and_flags_of_files_and_calls_that_are_new(
+    machine, architecture, fcntl, ioctl
+):
+    leases = [decided(machine, architecture, fcntl, 3, command) for command in (1024, 1026, 1025, 2)]
+    assert leases == [DENIED, DENIED, ALLOWED, ALLOWED]  # F_GETLEASE tells nothing, F_SETFD is what `open` asks
+    flags = [decided(machine, architecture, ioctl, 3, command) for command in (0x40086602, 0x401C5820, 0x5401)]
+    assert flags == [DENIED, DENIED, ALLOWED]
+    assert [decided(machine, architecture, number) for number in (450, 451, 469, 2**30 - 1)] == [ALLOWED] + [
+        NO_SUCH_CALL
+    ] * 3
 
 
 def test_there_is_no_filter_for_other_architectures():
