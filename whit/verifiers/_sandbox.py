@@ -21,7 +21,7 @@ from typing import Any
 from weakref import WeakSet
 
 from whit.core.errors import SandboxError
-from whit.verifiers._bubblewrap import ENVIRONMENT, SCRATCH, bare, binaries, contained
+from whit.verifiers._bubblewrap import ENVIRONMENT, PLACE, SCRATCH, bare, binaries, contained
 from whit.verifiers._seccomp import seccomp_filter
 
 UNSAFE = "WHIT_UNSAFE_CODE"
@@ -207,9 +207,11 @@ class _Container:
 
     def _open(self) -> None:
         self._scratch = None if self._binary else tempfile.TemporaryDirectory(prefix="whit-")
+        scratch = self._scratch.name if self._scratch else SCRATCH
         settings = json.dumps({
             "limits": asdict(self._limits),
-            "scratch": self._scratch.name if self._scratch else SCRATCH,
+            "scratch": scratch,
+            "place": f"{scratch}/{PLACE}",
             "is_contained": self._binary is not None,
             "filter": seccomp_filter().hex() if sys.platform == "linux" else "",
         })  # fmt: skip
