@@ -16,6 +16,7 @@ import pytest
 from whit.core.errors import SandboxError
 from whit.core.types import Example
 from whit.verifiers import _bubblewrap, _judge, _sandbox
+from whit.verifiers._inside import judge
 from whit.verifiers._sandbox import Outcome, Sandbox, SandboxLostError, check_sandbox, run_tests
 from whit.verifiers._seccomp import seccomp_filter
 from whit.verifiers._workers import Pool, _line
@@ -128,6 +129,33 @@ def test_the_reason_says_what_went_wrong_first(sandbox, program, reason):
     outcome = run_tests([program], SQUARE)
     assert not outcome.is_right
     assert reason in outcome.reason
+
+
+@pytest.mark.parametrize("end", ["StopIteration", "StopAsyncIteration", "GeneratorExit"])
+@pytest.mark.parametrize(
+    "test",
+    [
+        "for found, x in zip(map(square, [2, 3]), [2, 3]): assert found == x * x\nassert 1 == 1",
+        "assert all(found == x * x for found, x in zip(map(square, [2, 3]), [2, 3]))",
+        "assert list(map(square, [])) == []\nassert list(map(square, [2, 3])) == []",
+    ],
+)
+def test_a_program_does_not_end_the_loops_of_its_tests(sandbox, end, test):
+    outcome = run_tests([f"def square(x): raise {end}"], [test])
+    assert not outcome.is_right and (end in outcome.reason or "ended" in outcome.reason)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"value": {"ref": 1e999, "type": "x"}}', b'{"value": {"complex": [1%s, 0]}}' % (b"0" * 400), b"[" * 9000, b"7"],
+)
+def test_an_answer_that_no_program_gives_ends_the_program(line):
+    answers, questions = os.pipe(), os.pipe()
+    os.write(answers[1], line + b"\n")
+    program = judge._Program(answers[0], questions[1])
+    with pytest.raises(judge.Ended):
+        program.listen()
+    program._answers.close(), program._questions.close(), os.close(answers[1]), os.close(questions[0])
 
 
 def test_assertions_are_counted_one_by_one(sandbox):
