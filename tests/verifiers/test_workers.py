@@ -157,12 +157,20 @@ def test_a_worker_that_does_not_come_up_is_nobody_s_fault(monkeypatch):
     assert (found.status, found.reason, found.is_judged) == ("not_started", "no worker process came up", False)
 
 
-@pytest.mark.slow  # 25 s for all: algebra that does not end, and workers that start
+PROGRAM = Example(
+    "1", "q", "def f(x): return x", verifier="python_tests", answer_format="plain",
+    metadata={"entry_point": "f", "tests": ["assert f(3) * f(3) == 9"]},
+)  # fmt: skip
+
+
+@pytest.mark.slow  # 40 s for all: algebra that does not end, and workers that start
 @pytest.mark.parametrize(
     ("example", "completion"),
     [
         (Example("1", "q", "7", verifier="symbolic_equal"), "#### (x+y+z)^{999}"),
         (Example("1", "q", "x+y=1", verifier="symbolic_equal"), "#### x+y=9^{9^{9}}"),
+        (PROGRAM, "def f(x): return (1 << 50_000_000) - 1"),  # the tests multiply it
+        (PROGRAM, "def f(x): return {i * (2**61 - 1) for i in range(50_000)}"),  # they have one hash
         (Example("1", "q", "7", verifier="code_output"), "#### 0x" + "1" * 9_000),
         (
             Example(
@@ -180,7 +188,7 @@ def test_a_worker_that_does_not_come_up_is_nobody_s_fault(monkeypatch):
         ),
     ],
 )
-def test_no_text_leaves_a_verifier_without_a_verdict(example, completion):
+def test_no_text_leaves_a_verifier_without_a_verdict(sandbox, example, completion):
     gold, found = verdicts_of(example, completion_text(example), completion)
     assert gold.correct and found.is_judged and not found.correct
 
