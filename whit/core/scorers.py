@@ -181,18 +181,23 @@ def _library() -> tuple[dict[str, _Module], dict[str, list[_Function]]]:
                 module.defined[node.name] += [_Function(part, module) for part in (*node.bases, *node.body)]
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name != "__init__":  # its class has it
                 by_name[node.name].append(_Function(node, module))
-            if isinstance(node, ast.Assign):
-                for target in node.targets:
-                    if isinstance(target, ast.Attribute):
-                        by_name[target.attr].append(_Function(node.value, module))
+            for target, value in _assigned(node):
+                if isinstance(target, ast.Attribute):
+                    by_name[target.attr].append(_Function(value, module))
         for node in tree.body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 module.defined[node.name].append(_Function(node, module))
-            if isinstance(node, ast.Assign):
-                for target in node.targets:
-                    if isinstance(target, ast.Name):
-                        module.defined[target.id].append(_Function(node.value, module))
+            for target, value in _assigned(node):
+                if isinstance(target, ast.Name):
+                    module.defined[target.id].append(_Function(value, module))
     return modules, by_name
+
+
+def _assigned(node: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
+    """What a statement sets, and to what."""
+    if isinstance(node, ast.Assign):
+        return [(target, node.value) for target in node.targets]
+    return [(node.target, node.value)] if isinstance(node, ast.AnnAssign) and node.value else []
 
 
 def _imports(tree: ast.AST, package: str, imports: dict[str, str]) -> None:
