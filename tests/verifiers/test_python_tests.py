@@ -86,10 +86,13 @@ def test_a_program_that_does_not_end_is_wrong_and_no_fault_of_the_sandbox():
     assert "processor time" in verdict.reason or "longer" in verdict.reason
 
 
-@pytest.mark.parametrize(("is_timeout", "status"), [(True, "timeout"), (False, "crash")])
-def test_a_sandbox_that_fails_gives_a_status_of_its_own(monkeypatch, is_timeout, status):
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [({"is_timeout": True}, "timeout"), ({}, "crash"), ({"is_timeout": True, "is_started": False}, "not_started")],
+)
+def test_a_sandbox_that_fails_gives_a_status_of_its_own(monkeypatch, how, status):
     def lost(*_: object, **__: object) -> None:
-        raise SandboxLostError("gone", is_timeout=is_timeout)
+        raise SandboxLostError("gone", **how)
 
     monkeypatch.setattr(module, "run_tests", lost)
     verdict = python_tests(fenced("x"), EXAMPLE)

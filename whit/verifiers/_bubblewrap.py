@@ -17,6 +17,7 @@ PYTHON = (  # no site-packages, no user's directory, no bytecode written
 )  # fmt: skip
 ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # sets come in the same order in every sandbox
 SCRATCH = "/scratch"  # no name that the machine has: the zygote wipes it, and must not find another
+PLACE = "program"  # the directory in it that is made for each program
 LIBRARY = re.compile(r"^\s+(\S+)(?: => (/\S+))? \(0x", re.MULTILINE)  # a line of ldd
 
 
@@ -54,7 +55,7 @@ def contained(binary: str, settings: str, scratch_bytes: int) -> list[str]:
             arguments += ["--tmpfs", f"{version}/{packages}"]
     arguments += [
         "--ro-bind", str(INSIDE), "/inside/whit/verifiers/_inside",
-        "--size", str(scratch_bytes), "--tmpfs", SCRATCH, "--symlink", SCRATCH, "/tmp",
+        "--size", str(scratch_bytes), "--tmpfs", SCRATCH, "--symlink", f"{SCRATCH}/{PLACE}", "/tmp",
         "--dev-bind", "/dev/null", "/dev/null", "--remount-ro", "/", "--chdir", SCRATCH, "--",
         "/python/bin/python3", *PYTHON, "/inside", settings,
     ]  # fmt: skip

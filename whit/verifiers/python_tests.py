@@ -19,7 +19,8 @@ def python_tests(completion: str, example: Example) -> Verdict:
     The program is the last fenced Python block that defines the entry point, else the last one, else the whole text; after
     a prefix, it may also be the body of the prefix's last function. Strict: it stands in a fenced block that is closed.
     A program that fails, hangs or ends is wrong, with the status "ok" and a reason: how many assertions hold, and the first
-    that does not. "timeout" and "crash" say that the sandbox failed and nothing is known.
+    that does not. "timeout" and "crash" say that the sandbox failed while the program or its tests ran, and "not_started"
+    that it failed before.
     What comes back from the program is compared as plain data (docs/sandbox.md); it sees none of the tests.
 
     The example's metadata:
@@ -52,7 +53,8 @@ def python_tests(completion: str, example: Example) -> Verdict:
     try:
         outcome = run_tests(sources, given["tests"], names=names, setup=given.get("setup", ""))
     except SandboxLostError as error:
-        status: Literal["timeout", "crash"] = "timeout" if error.is_timeout else "crash"
+        status: Literal["timeout", "crash", "not_started"] = "timeout" if error.is_timeout else "crash"
+        status = status if error.is_started else "not_started"
         return Verdict(correct=False, status=status, has_format=has_format, reason=str(error))
     if outcome.is_right:
         return Verdict(correct=True, strict=has_format, has_format=has_format)
