@@ -42,6 +42,12 @@ def test_one_needle_is_the_only_box():
         assert boxes == [(re.search(r"the box of (\w+) hold\?", example.prompt)[1], example.gold)]
 
 
+def test_boxes_of_others_stand_beside_it():
+    for example in needle("train", sentences=(10, 20), decoys=3, size=50):
+        boxes = dict(re.findall(r"The box of (\w+) holds (\d+) coins\.", example.prompt))
+        assert len(boxes) == 4 and boxes[re.search(r"the box of (\w+) hold\?", example.prompt)[1]] == example.gold
+
+
 @pytest.mark.parametrize("needles", [2, 4])
 def test_several_needles_have_to_be_added_up(needles):
     orders = set()
@@ -97,6 +103,7 @@ def test_a_mixture_takes_its_tasks_in_turn():
         ("key_values", {"depths": [1.5]}, "depth of 1.5"),
         ("needle", {"needles": 9, "sentences": [20, 30]}, "needles=9"),
         ("needle", {"sentences": [1, 30]}, "sentences"),
+        ("needle", {"sentences": [40, 50], "decoys": 24}, "decoys=24"),
         ("mixed", {"of": [{"name": "needle"}]}, "two tasks"),
         ("mixed", {"of": [{"name": "needle"}, {"name": "gsm8k"}]}, "'gsm8k' is not generated"),
         ("mixed", {"of": [{"name": "needle"}, {"name": "needles"}]}, "needles"),
