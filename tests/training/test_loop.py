@@ -21,7 +21,7 @@ from whit.objectives.cross_entropy import cross_entropy
 from whit.objectives.forward_kl import forward_kl
 from whit.testing.run import tiny_run
 from whit.testing.tiny import tiny_decoder, tiny_documents
-from whit.training import loop
+from whit.training import checkpoint
 from whit.training.checkpoint import restore_checkpoint
 from whit.training.loop import Feed, step_flops, train
 from whit.training.memory import Memory
@@ -273,7 +273,7 @@ def test_a_stage_that_goes_on_says_where(tmp_path):
 def test_a_checkpoint_that_takes_long_is_taken_seldom(tmp_path, monkeypatch):
     """Saving takes ten seconds of the clock, as a step does: 200 lie between two, however often it is asked for."""
     clock, saves = [0.0], []
-    monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
 
     def save(*_):
         clock[0] += 10.0
@@ -282,6 +282,6 @@ def test_a_checkpoint_that_takes_long_is_taken_seldom(tmp_path, monkeypatch):
     def tick(line):
         clock[0] += 10.0
 
-    monkeypatch.setattr(loop, "save_checkpoint", save)
+    monkeypatch.setattr(checkpoint, "save_checkpoint", save)
     fit(tiny_run(tmp_path / "a", 60 * STEP, notify=tick, checkpoint_seconds=5.0))
     assert len(saves) >= 2 and all(later - earlier >= 200 for earlier, later in pairwise(saves))

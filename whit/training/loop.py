@@ -22,7 +22,7 @@ from whit.data.batch import Batch, Document, collate
 from whit.data.sharing import micro_batches, work
 from whit.kernels.arena import kept_memory
 from whit.objectives._types import Term
-from whit.training.checkpoint import State, restore_checkpoint, save_checkpoint
+from whit.training.checkpoint import Saver, State, restore_checkpoint
 from whit.training.memory import Memory
 from whit.training.meter import Meter
 from whit.training.optim import Optimizer
@@ -59,7 +59,6 @@ class Controller(Protocol):
     def restore(self, state: Mapping[str, Any]) -> None: ...
 
 
-MOST_SAVING = 20.0  # times what a checkpoint took, until the next
 Producer = Callable[[int, float], Feed | None]
 """From the step's number and the progress to its feed; None ends the stage. It charges its own sampling."""
 
@@ -98,7 +97,7 @@ def train(
             controller.restore(state.controllers[controller.name])
     meter = Meter(run.directory / "metrics.jsonl", state.step)
     device = next(forward.policy.parameters()).device
-    saved_at, before, starts_round, wait = time.monotonic(), 0.0, True, run.checkpoint_seconds
+    saver, before, starts_round = Saver(run), 0.0, True
     reached = _progress(run, spent, state.step, num_steps) if state.step else 0.0
     if state.step:
         run.notify({"resumed": state.step, "progress": reached})
@@ -150,13 +149,9 @@ def train(
             earlier, reached = reached, _progress(run, spent, step + 1, num_steps)
             if passed := [share for share in run.snapshots if earlier < share <= reached]:
                 keep(passed[-1])
-            if time.monotonic() - saved_at > wait:
-                started = time.monotonic()
+            if saver.is_due:
                 state.controllers = {controller.name: controller.state() for controller in controllers}
-                save_checkpoint(run.directory, optimizer, state)
-                saved_at = time.monotonic()
-                # What takes long is done seldom: saving costs a twentieth of the time at the most.
-                wait = run.checkpoint_seconds and max(run.checkpoint_seconds, MOST_SAVING * (saved_at - started))
+                saver.save(optimizer, state)
     return state.updates
 
 
