@@ -24,6 +24,13 @@ def test_the_value_of_the_key_stands_once_in_the_records(form):
         assert example.metadata["depth"] == round(place / (len(records) - 1), 1)
 
 
+def test_several_keys_are_answered_in_their_order():
+    for example in key_values("train", pairs=(4, 6), queries=3, size=50):
+        keys = re.match(r"Find the values of (.+) in these", example.prompt)[1].split()
+        records = dict(line.split(": ") for line in example.prompt.splitlines()[1:-1])
+        assert len(set(keys)) == 3 and example.gold == " ".join(records[key] for key in keys)
+
+
 def test_depths_are_where_they_are_asked_for():
     for depth, place in ((0.0, 0), (0.5, 5), (1.0, 10)):
         for example in key_values("test", pairs=(11, 11), depths=(depth,), size=20):
@@ -100,6 +107,7 @@ def test_a_mixture_takes_its_tasks_in_turn():
     ("name", "settings", "told"),
     [
         ("key_values", {"pairs": [9, 4]}, "pairs"),
+        ("key_values", {"queries": 5, "pairs": [4, 6]}, "queries=5"),
         ("key_values", {"depths": [1.5]}, "depth of 1.5"),
         ("needle", {"needles": 9, "sentences": [20, 30]}, "needles=9"),
         ("needle", {"sentences": [1, 30]}, "sentences"),

@@ -6,12 +6,14 @@ from random import Random
 from typing import Literal
 from uuid import UUID
 
+from whit.core.errors import UsageError
 from whit.core.types import Example, Split
 from whit.tasks._depths import check_depths, check_range, chosen_place, depth_of
 from whit.tasks._generated import generated
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 INSTRUCTION = "Answer with the value alone."
+INSTRUCTIONS = "Answer with the values alone, in this order."
 SIZES: dict[Split, int] = {"train": 20_000, "dev": 500, "test": 1000, "ood": 500}
 Form = Literal["words", "uuid"]
 
@@ -20,6 +22,7 @@ def key_values(
     split: Split,
     *,
     pairs: tuple[int, int] = (4, 32),
+    queries: int = 1,
     form: Form = "words",
     depths: tuple[float, ...] = (),
     size: int | None = None,
@@ -29,28 +32,39 @@ def key_values(
 
     form: "words" are made-up words of four letters with numbers of three digits; "uuid" random 128-bit names for both, as
         in the source, which take some 25 tokens each.
+    queries: keys that are asked for at once, whose values are the answer in their order: more to learn from in one text. With
+        several, `depth` is that of the first.
     depths: where the record stands that is asked for, from 0 to 1; anywhere where none is given.
     The split "ood" has from one more than the most pairs to twice as many. The metadata has `pairs` and `depth`, in tenths.
     """
     check_range("key_values", "pairs", pairs, 2)
+    if not 1 <= queries <= pairs[0]:
+        raise UsageError(f"key_values: queries={queries}. Give between 1 and the fewest pairs, {pairs[0]}.")
     check_depths("key_values", depths)
     low, high = pairs if split != "ood" else (pairs[1] + 1, 2 * pairs[1])
     wanted = SIZES[split] if size is None else size
-    yield from generated("key_values", split, partial(_draw, low, high, form, depths, split), size=wanted, seed=seed)
+    yield from generated(
+        "key_values", split, partial(_draw, low, high, queries, form, depths, split), size=wanted, seed=seed
+    )
 
 
-def _draw(low: int, high: int, form: Form, depths: tuple[float, ...], split: Split, rng: Random) -> Example:
+def _draw(
+    low: int, high: int, queries: int, form: Form, depths: tuple[float, ...], split: Split, rng: Random
+) -> Example:
     count = rng.randint(low, high)
     keys: dict[str, str] = {}
     while len(keys) < count:
         keys[_key(rng, form)] = str(rng.randint(100, 999)) if form == "words" else _key(rng, form)
     place = chosen_place(rng, count, depths)
-    key = list(keys)[place]
+    names = list(keys)
+    asked = [names[place], *rng.sample(names[:place] + names[place + 1 :], queries - 1)]
+    gold = " ".join(keys[name] for name in asked)
     records = "\n".join(f"{name}: {value}" for name, value in keys.items())
-    group = f"{key}:{keys[key]}" + (" (ood)" if split == "ood" else "")
+    what = "value" if queries == 1 else "values"
     return Example(
-        id="", prompt=f"Find the value of {key} in these records.\n{records}\nThe value of {key}?", gold=keys[key],
-        verifier="exact_text", group=group, answer_format="plain", instruction=INSTRUCTION,
+        id="", prompt=f"Find the {what} of {' '.join(asked)} in these records.\n{records}\nThe {what} of {' '.join(asked)}?",
+        gold=gold, verifier="exact_text", group=f"{asked[0]}:{gold}" + (" (ood)" if split == "ood" else ""),
+        answer_format="plain", instruction=INSTRUCTION if queries == 1 else INSTRUCTIONS,
         metadata={"pairs": count, "depth": depth_of(place, count)},
     )  # fmt: skip
 
