@@ -32,8 +32,8 @@ def key_values(
 
     form: "words" are made-up words of four letters with numbers of three digits; "uuid" random 128-bit names for both, as
         in the source, which take some 25 tokens each.
-    queries: keys that are asked for at once, whose values are the answer in their order: more to learn from in one text. With
-        several, `depth` is that of the first.
+    queries: keys that are asked for at once, whose values are the answer in their order: more to learn from in one text.
+        `depth` is that of the first.
     depths: where the record stands that is asked for, from 0 to 1; anywhere where none is given.
     The split "ood" has from one more than the most pairs to twice as many. The metadata has `pairs` and `depth`, in tenths.
     """
@@ -60,9 +60,9 @@ def _draw(
     asked = [names[place], *rng.sample(names[:place] + names[place + 1 :], queries - 1)]
     gold = " ".join(keys[name] for name in asked)
     records = "\n".join(f"{name}: {value}" for name, value in keys.items())
-    what = "value" if queries == 1 else "values"
+    what = f"{'value' if queries == 1 else 'values'} of {' '.join(asked)}"
     return Example(
-        id="", prompt=f"Find the {what} of {' '.join(asked)} in these records.\n{records}\nThe {what} of {' '.join(asked)}?",
+        id="", prompt=f"Find the {what} in these records.\n{records}\nThe {what}?",
         gold=gold, verifier="exact_text", group=f"{asked[0]}:{gold}" + (" (ood)" if split == "ood" else ""),
         answer_format="plain", instruction=INSTRUCTION if queries == 1 else INSTRUCTIONS,
         metadata={"pairs": count, "depth": depth_of(place, count)},
