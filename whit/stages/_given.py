@@ -102,7 +102,7 @@ def of_text(renderer: Renderer, example: Example, text: str) -> list[Document]:
 
 
 def _taught(stage: Mapping[str, Any], examples: Sequence[Example]) -> list[tuple[Example, str]]:
-    """Examples with the completions that are taught of them. To train from nothing, a bare answer is as good as a solution."""
+    """Examples with the completions that are taught of them; pre-training takes bare answers where no solution is."""
     if stage["kind"] == "pretrain":
         return [(example, completion_text(example)) for example in examples]
     return formed(examples, _form(stage))[0]
