@@ -13,7 +13,7 @@ from whit.tasks.mixed import mixed
 from whit.tasks.needle import needle
 
 
-@pytest.mark.parametrize("form", ["words", "uuid"])
+@pytest.mark.parametrize("form", ["words", "letters", "uuid"])
 def test_the_value_of_the_key_stands_once_in_the_records(form):
     for example in key_values("train", pairs=(5, 9), form=form, size=50):
         key = re.match(r"Find the value of (\S+) in", example.prompt)[1]
@@ -107,6 +107,7 @@ def test_a_mixture_takes_its_tasks_in_turn():
     ("name", "settings", "told"),
     [
         ("key_values", {"pairs": [9, 4]}, "pairs"),
+        ("key_values", {"form": "letters", "pairs": [20, 30]}, "26 letters"),
         ("key_values", {"queries": 5, "pairs": [4, 6]}, "queries=5"),
         ("key_values", {"depths": [1.5]}, "depth of 1.5"),
         ("needle", {"needles": 9, "sentences": [20, 30]}, "needles=9"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from random import Random
+from string import ascii_lowercase
 from typing import Literal
 from uuid import UUID
 
@@ -15,7 +16,7 @@ CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 INSTRUCTION = "Answer with the value alone."
 INSTRUCTIONS = "Answer with the values alone, in this order."
 SIZES: dict[Split, int] = {"train": 20_000, "dev": 500, "test": 1000, "ood": 500}
-Form = Literal["words", "uuid"]
+Form = Literal["words", "letters", "uuid"]
 
 
 def key_values(
@@ -30,8 +31,8 @@ def key_values(
 ) -> Iterator[Example]:
     """Records 'key: value', a number of them between `pairs`, both included, and one of the keys.
 
-    form: "words" are made-up words of four letters with numbers of three digits; "uuid" random 128-bit names for both, as
-        in the source, which take some 25 tokens each.
+    form: "words" are made-up words of four letters with numbers of three digits; "letters" one of each, for models that have
+        yet to learn to look up; "uuid" random 128-bit names for both, as in the source, which take some 25 tokens each.
     queries: keys that are asked for at once, whose values are the answer in their order: more to learn from in one text.
         `depth` is that of the first.
     depths: where the record stands that is asked for, from 0 to 1; anywhere where none is given.
@@ -53,8 +54,12 @@ def _draw(
 ) -> Example:
     count = rng.randint(low, high)
     keys: dict[str, str] = {}
+    if form == "letters" and high > len(ascii_lowercase):
+        raise UsageError(
+            f'key_values: {high} pairs, and there are {len(ascii_lowercase)} letters. Take form = "words".'
+        )
     while len(keys) < count:
-        keys[_key(rng, form)] = str(rng.randint(100, 999)) if form == "words" else _key(rng, form)
+        keys[_key(rng, form)] = _value(rng, form)
     place = chosen_place(rng, count, depths)
     names = list(keys)
     asked = [names[place], *rng.sample(names[:place] + names[place + 1 :], queries - 1)]
@@ -72,4 +77,12 @@ def _draw(
 def _key(rng: Random, form: Form) -> str:
     if form == "uuid":
         return str(UUID(int=rng.getrandbits(128), version=4))
+    if form == "letters":
+        return rng.choice(ascii_lowercase)
     return "".join(rng.choice(letters) for letters in (CONSONANTS, VOWELS) * 2)
+
+
+def _value(rng: Random, form: Form) -> str:
+    if form == "uuid":
+        return _key(rng, form)
+    return str(rng.randint(0, 9) if form == "letters" else rng.randint(100, 999))
