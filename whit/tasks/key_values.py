@@ -31,8 +31,8 @@ def key_values(
 ) -> Iterator[Example]:
     """Records 'key: value', a number of them between `pairs`, both included, and one of the keys.
 
-    form: "words" are made-up words of four letters with numbers of three digits; "letters" one of each, for models that have
-        yet to learn to look up; "uuid" random 128-bit names for both, as in the source, which take some 25 tokens each.
+    form: "words" are made-up words of four letters with numbers of three digits; "letters" one of each, for models that
+        have yet to learn to look up; "uuid" random 128-bit names for both, as in the source, some 25 tokens each.
     queries: keys that are asked for at once, whose values are the answer in their order: more to learn from in one text.
         `depth` is that of the first.
     depths: where the record stands that is asked for, from 0 to 1; anywhere where none is given.
