@@ -16,6 +16,7 @@ INSTRUCTIONS: dict[AnswerFormat, str] = {
     "plain": "Write the final answer only.",
 }
 """What a prompt adds to ask for each answer format."""
+ASK_FOR_PROGRAM = "Answer with the whole Python code in one block that starts with ```python and ends with ```."
 
 MAGNITUDES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 NUMBER_WORDS = (

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from whit.core.answers import completion_text
 from whit.core.types import Example
 from whit.preflight._types import Finding
-from whit.verifiers._judge import judge
+from whit.verifiers._judge import judge, judges_gold
 
 
 def verifiers(examples: Sequence[Example]) -> Finding:
@@ -23,7 +23,7 @@ def verifiers(examples: Sequence[Example]) -> Finding:
         elif ":" in example.verifier:
             if all(verdict.reward == nothing.reward for verdict in verdicts):
                 blind.append(example.id)
-        elif not all(verdict.correct for verdict in verdicts):
+        elif judges_gold(example) and not all(verdict.correct for verdict in verdicts):
             refused.append(f"{example.id}: {example.gold!r}")
         elif nothing.correct:
             empty.append(example.id)
