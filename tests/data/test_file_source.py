@@ -74,6 +74,14 @@ def test_other_answers_are_compared_as_text(save):
     assert any("the first is in row 1: 'City 0'" in note for note in splits.notes)
 
 
+def test_what_is_not_compared_of_an_answer_is_said_once_with_an_example(save):
+    answers = ["30x", "9 apples", "$1,080", "50%", "1 1/2"]
+    rows = [{"prompt": f"What is {n} + {n}?", "answer": answer} for n, answer in enumerate(answers)]
+    (warning,) = [note for note in file(save(rows)).notes if note.startswith("warning")]
+    assert "2 answers hold more than a number" in warning and "in row 1, '30x' is 30." in warning
+    assert not any(note.startswith("warning") for note in file(save(SUMS)).notes)
+
+
 def test_the_verifier_and_the_format_can_be_chosen(save):
     one = by_row(file(save(SUMS), verifier="rewards.py:mine", answer_format="boxed"))[0]
     assert (one.verifier, one.answer_format) == ("rewards.py:mine", "boxed")

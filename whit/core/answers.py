@@ -108,6 +108,14 @@ def parse_number(text: str) -> Fraction | None:
     return _value(found)
 
 
+def is_bare_number(text: str) -> bool:
+    """Whether `text` is a number and nothing else that `parse_number` leaves out, such as the unit of '9 apples'.
+
+    Signs of currency, percent and emphasis, and a full stop, may stand beside it.
+    """
+    return NUMBER.fullmatch(_of_one_number(text).lstrip("*_ \n").rstrip("%\\.*_ \n")) is not None
+
+
 def leading_number(text: str) -> Fraction | None:
     """The number with which `text` starts, whatever words follow it; None for '18 - 3', as `parse_number` says."""
     found = _leading(_of_one_number(text))

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from whit.core.answers import INSTRUCTIONS, parse_number
+from whit.core.answers import INSTRUCTIONS, is_bare_number, parse_number, show_number
 from whit.core.errors import DataError, NoSuchColumnError, UsageError, did_you_mean
 from whit.core.parts import declared
 from whit.core.seeds import key64
 from whit.core.types import AnswerFormat, Example, Split
+from whit.core.words import plural
 
 ALIASES = {
     "prompt": ("question", "text", "input", "problem"),
@@ -94,7 +95,24 @@ def examples_of(
     ]
     forms = sorted({f"'{example.answer_format}'" for example in examples})
     notes.append(f"{found}, with the answer format {' or '.join(forms)}")
+    if verifier == "exact_number":
+        notes += _left_out(golds)
     return examples, _given_splits(examples, fields, where), notes
+
+
+def _left_out(golds: Sequence[str]) -> list[str]:
+    """What 'exact_number' does not compare of the answers, if there is something."""
+    odd = [(row, gold) for row, gold in enumerate(golds, 1) if not is_bare_number(gold)]
+    if not odd:
+        return []
+    row, gold = odd[0]
+    value = parse_number(gold)
+    assert value is not None  # else the answer is refused
+    return [
+        f"warning: {plural(len(odd), 'answer holds', 'answers hold')} more than a number, which alone is compared: in row "
+        f"{row}, {gold[:40]!r} is {show_number(value)}. If the rest matters, take the verifier 'exact_text' or "
+        "'symbolic_equal'"
+    ]
 
 
 def _own(asked: tuple[AnswerFormat, str] | None, wanted: AnswerFormat | None) -> tuple[AnswerFormat, str] | None:
