@@ -97,6 +97,21 @@ def test_a_setting_of_a_file_task_that_does_not_exist(run, sums):
 
 
 @pytest.mark.parametrize(
+    ("verifier", "message"),
+    [
+        ("nosuch", "task.verifier: no verifier is called 'nosuch'. There is: "),
+        ("exact_nmber", "task.verifier: no verifier is called 'exact_nmber'. Did you mean 'exact_number'?"),
+        ("mine.py:reward", "task.verifier: there is no file mine.py"),
+        ("reward_function", "task.verifier: 'reward_function' needs the setting 'function'. Name your function itself"),
+    ],
+)
+def test_a_verifier_of_a_file_that_does_not_exist_is_named_before_a_row_is_read(run, whit, tmp_path, verifier, message):
+    file = save(tmp_path / "data.jsonl", ["{cut"])
+    said = run(f'task={{name = "{file}", verifier = "{verifier}"}}')
+    assert said.code == 2 and said.error.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
     ("recipe", "left_out", "message"),
     [
         ("sft", "model", "model: this setting is needed and was not given. Add model=DIR"),
