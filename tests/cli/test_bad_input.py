@@ -136,7 +136,7 @@ def test_an_unknown_recipe_and_a_directory_in_its_place(whit, tmp_path):
 
 
 def test_the_kinds_of_parts_are_listed_once(whit):
-    assert whit("parts", "nosuch").error.count("objective") == whit("parts", "objectiv").error.count("form") == 1
+    assert whit("parts", "nosuch").error.count("objective") == whit("parts", "objectiv").error.count(" form,") == 1
 
 
 def test_an_unknown_table_explains_the_setting_that_is_missing(whit, tmp_path):
