@@ -57,6 +57,8 @@ def _call(call: Callable[..., Any], completion: str, example: Example, messages:
     }
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     rewards = call(**{name: value for name, value in columns.items() if takes_all or name in parameters})
+    if rewards is None or isinstance(rewards, int | float | str):
+        raise TypeError(f"returned {rewards!r}, needs a list of one number a completion")
     if len(rewards) != 1:
         raise ValueError(f"one completion was given, {len(rewards)} rewards came back")
     return rewards[0]
