@@ -7,6 +7,7 @@ import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
 from whit.cli._show import StageView, as_json, note, say
+from whit.core.words import plural
 
 # Lenient takes an answer in any form; strict, only in the one that the prompt asks for.
 WORDS = {
@@ -15,7 +16,7 @@ WORDS = {
     "tokens": "tokens a completion", "greedy_accuracy": "greedy accuracy, lenient",
     "greedy_strict": "greedy accuracy, strict", "greedy_format_rate": "greedy, in the form",
     "greedy_truncated": "greedy, cut off", "greedy_tokens": "greedy, tokens", "statuses": "judged by the verifier",
-    "shots": "examples shown before",
+    "shots": "examples shown before", "too_long": "too long for the context",
 }  # fmt: skip
 LABEL = max(map(len, WORDS.values()))
 
@@ -66,6 +67,8 @@ def evaluate(
         label = WORDS.get(name, name)
         if isinstance(value, dict):  # how many completions the verifier could judge
             say(f"{label:<{LABEL}} {', '.join(f'{number:,} {status}' for status, number in value.items()):>22}")
+        elif name == "too_long":
+            say(f"{label:<{LABEL}} {plural(value, 'item'):>22}")
         elif isinstance(value, list):
             say(f"{label:<{LABEL}} {Interval(*value).percent():>22}")
         else:
