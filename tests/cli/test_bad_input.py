@@ -234,6 +234,14 @@ def test_hours_too_few_for_a_study(whit, tiny_model, sums, hours):
         (("generate", "tiny", "hi", "--dtype", "float16"), "'--dtype'"),
         (("generate", "tiny", "hi", "--temperature", "-1"), "generate.temperature: input should be greater than"),
         (("evaluate", "tiny", "--task", "gsm8k", "--samples", "-1"), "'--samples'"),
+        (
+            ("evaluate", "tiny", "--task", "{name=gsm8k}"),
+            "this is no table with the name of a task or file. Write it as TOML",
+        ),
+        (
+            ("write", "tiny", "t.jsonl", "--task", '{file = "x.csv"}'),
+            "this is no table with the name of a task or file.",
+        ),
         (("runs", "why"), "write `whit runs`, or `whit runs why KEY [KEY]`."),
         (("runs", "why", "abc"), "0 artifacts have a key that begins with 'abc'. `whit runs` lists them."),
         (("export", "nowhere"), "nowhere is not a run: it holds no run.json, leaderboard.json or artifact.json."),

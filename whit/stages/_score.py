@@ -56,7 +56,12 @@ def score_model(
         seed=run.seed, max_rows=max_rows, ledger=run.ledger, notify=notify,
     )  # fmt: skip
     evaluation.save(run.directory / "completions.jsonl")
-    write_beside(run.directory / "summary.json", json.dumps({**evaluation.summary(), "shots": shots}, indent=1))
+    judged = {
+        "verifier": ", ".join(sorted({example.verifier for example in examples})),
+        "answer_format": ", ".join(sorted({example.answer_format for example in examples})),
+    }
+    summary = {**evaluation.summary(), **judged, "shots": shots}
+    write_beside(run.directory / "summary.json", json.dumps(summary, indent=1))
     return run.save(lambda _: None)
 
 
