@@ -12,6 +12,7 @@ from whit.cli.inspect import _coloured
 from whit.cli.main import app
 from whit.cli.parts import setting_lines
 from whit.cli.run import shortfalls
+from whit.core.errors import SandboxError
 from whit.core.files import read_rows
 from whit.core.parts import PACKAGES, find, names, options
 from whit.core.settings import all_settings
@@ -440,13 +441,24 @@ def test_doctor_says_what_is_found(whit):
     said = whit("doctor")
     assert said.code == 0
     found = {row["what"]: row for row in json.loads(whit("doctor", "--json").out)}
-    assert found.keys() >= {"python", "cores", "gpu", "bfloat16", "torch", "transformers", "peft"}
+    assert found.keys() >= {"python", "cores", "gpu", "bfloat16", "sandbox", "torch", "transformers", "peft"}
     assert [line.split()[0] for line in said.out.splitlines() if not line.startswith(" ")] == list(found)
     import torch
 
     assert found["torch"]["found"] == torch.__version__
     absent = ("not installed", "none, so ")
     assert not any(row["remedy"] for row in found.values() if not row["found"].startswith(absent))
+
+
+def test_doctor_says_why_programs_of_a_model_cannot_be_run_here(whit, monkeypatch):
+    def refuse():
+        raise SandboxError("this machine does not isolate it. Install it with pip install 'whit[sandbox]'.")
+
+    monkeypatch.setattr("whit.verifiers._sandbox.check_sandbox", refuse)
+    said = " ".join(whit("doctor").out.split())
+    assert "sandbox none, so python_tests, humaneval and mbpp cannot judge here -> this machine does not" in said
+    monkeypatch.setattr("whit.verifiers._sandbox.check_sandbox", lambda: None)
+    assert "sandbox none: WHIT_UNSAFE_CODE=1 runs programs" in " ".join(whit("doctor").out.split())
 
 
 def test_help_names_every_command(whit):

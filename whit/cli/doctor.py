@@ -5,6 +5,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -145,8 +146,24 @@ def _machine() -> list[tuple[str, str, str]]:
         rows.append(("gpu", "none: everything runs on the CPU", ""))
     fast = bfloat16_pays()
     rows.append(("bfloat16", "faster than float32, as measured" if fast else "slower than float32, which is used", ""))
+    rows.append(_sandbox())
     rows.append(("operators", f"PyTorch's: {why_not()}" if why_not() else "compiled for this processor", ""))
     return rows
+
+
+def _sandbox() -> tuple[str, str, str]:
+    """Whether programs that a model wrote can be run here, as the verifier `python_tests` does."""
+    from whit.core.errors import SandboxError
+    from whit.verifiers._sandbox import check_sandbox
+
+    try:
+        binary = check_sandbox()
+    except SandboxError as error:
+        return "sandbox", "none, so python_tests, humaneval and mbpp cannot judge here", str(error)
+    if binary is None:
+        return "sandbox", "none: WHIT_UNSAFE_CODE=1 runs programs that a model wrote without isolation", ""
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    return "sandbox", f"ok ({said or binary})", ""
 
 
 def _packages() -> list[tuple[str, str, str]]:
