@@ -60,8 +60,8 @@ def test_a_verdict_of_the_function_is_kept_and_gets_a_reward(rewards):
     [
         ("boom", "crash", "KeyError: 'gold'"),
         ("nan", "crash", "returned nan"),
-        ("many", "crash", "one completion was given, 2 rewards came back"),
-        ("no_list", "crash", "no_list: TypeError: returned None, needs a list of one number a completion"),
+        ("many", "crash", "returned 2 rewards for one completion, needs one"),
+        ("no_list", "crash", "no_list returned None, needs a list of one number a completion"),
         ("one_number", "crash", "returned 0.5, needs a list of one number a completion"),
         ("nothing", "no_answer", "returned None"),
     ],
