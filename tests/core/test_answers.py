@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whit.core.answers import is_unfinished, last_number, leading_number, parse_number, render_answer, show_number
+from whit.core.answers import (
+    is_bare_number,
+    is_unfinished,
+    last_number,
+    leading_number,
+    parse_number,
+    render_answer,
+    show_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -136,3 +144,15 @@ def test_an_answer_in_each_form():
     forms = [render_answer("7", form) for form in ("hash", "boxed", "tags", "plain")]
     assert forms == ["#### 7", "\\boxed{7}", "<answer>7</answer>", "7"]
     assert render_answer("two\nlines", "hash") == "#### two lines"
+
+
+@pytest.mark.parametrize(
+    "text", ["18", "$1,080.50", "50%", "-3", "1 1/2", r"\frac{1}{2}", "3e5", "18 thousand", "**18**."]
+)
+def test_a_bare_number(text):
+    assert is_bare_number(text)
+
+
+@pytest.mark.parametrize("text", ["30x", "9 apples", "x = 3", "5 + 4 = 9", "25 m2", "eighteen", ""])
+def test_more_than_a_number(text):
+    assert not is_bare_number(text)

@@ -33,6 +33,19 @@ def columns(stream: TextIO) -> int:
     return shutil.get_terminal_size((WIDTH, 24)).columns if stream.isatty() else WIDTH
 
 
+def tell_task(task: Any) -> None:
+    """What was found in the file of a recipe's task: splits, columns, verifier, answer format. Of a named task, nothing."""
+    from whit.stages._task import is_file, load_task
+
+    if task is None or not is_file(task):
+        return
+    found = load_task(task)
+    sizes = [f"{len(examples):,} {split}" for split, examples in found.splits.items()]
+    note(f"{found.name}: {', '.join(sizes[:-1])} and {sizes[-1]} examples")
+    for line in found.notes:
+        note(line)
+
+
 def tell_check(line: dict[str, Any]) -> None:
     """A pre-flight check that is not ok; the same words once in a process."""
     text = f"{line['status']}: {line['check']}: {line['message']}. {line['remedy']}"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import StageView, as_json, note, say
+from whit.cli._show import StageView, as_json, note, say, tell_task
 from whit.core.parts import names
 from whit.core.words import duration, plural
 
@@ -49,6 +49,7 @@ def run(
     chosen = Recipe.read(frozen) if is_begun else freeze_budget(chosen, site)
     if not (is_begun or anyway):
         require_first_steps(chosen)
+    tell_task(chosen.task)
     result = execute(chosen, site, directory)
     view.ticker.clear()
     if json:
@@ -60,7 +61,9 @@ def run(
                 say(f"{'':<10} {moved}")
         if result["score"] and result["stages"]:
             accuracy = Interval(*result["score"]["accuracy"])
-            say(f"accuracy   {accuracy.percent()}  {result['score']['num_items']} items")
+            too_long = result["score"].get("too_long", 0)
+            beside = f", {too_long:,} too long for the context" if too_long else ""
+            say(f"accuracy   {accuracy.percent()}  {result['score']['num_items']} items{beside}")
         say(str(directory))
     if result["outcome"] != "finished":
         note(f"{result['outcome']}: {result['error']}")

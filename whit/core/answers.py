@@ -16,6 +16,7 @@ INSTRUCTIONS: dict[AnswerFormat, str] = {
     "plain": "Write the final answer only.",
 }
 """What a prompt adds to ask for each answer format."""
+ASK_FOR_PROGRAM = "Answer with the whole Python code in one block that starts with ```python and ends with ```."
 
 MAGNITUDES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 NUMBER_WORDS = (
@@ -105,6 +106,14 @@ def parse_number(text: str) -> Fraction | None:
     if found is None or not UNIT.fullmatch(text, found.end()) or NUMBER.search(text, found.end()):
         return None
     return _value(found)
+
+
+def is_bare_number(text: str) -> bool:
+    """Whether `text` is a number and nothing else that `parse_number` leaves out, such as the unit of '9 apples'.
+
+    Signs of currency, percent and emphasis, and a full stop, may stand beside it.
+    """
+    return NUMBER.fullmatch(_of_one_number(text).lstrip("*_ \n").rstrip("%\\.*_ \n")) is not None
 
 
 def leading_number(text: str) -> Fraction | None:
