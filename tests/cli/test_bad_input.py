@@ -97,6 +97,21 @@ def test_a_setting_of_a_file_task_that_does_not_exist(run, sums):
 
 
 @pytest.mark.parametrize(
+    ("verifier", "message"),
+    [
+        ("nosuch", "task.verifier: no verifier is called 'nosuch'. There is: "),
+        ("exact_nmber", "task.verifier: no verifier is called 'exact_nmber'. Did you mean 'exact_number'?"),
+        ("mine.py:reward", "task.verifier: there is no file mine.py"),
+        ("reward_function", "task.verifier: 'reward_function' needs the setting 'function'. Name your function itself"),
+    ],
+)
+def test_a_verifier_of_a_file_that_does_not_exist_is_named_before_a_row_is_read(run, whit, tmp_path, verifier, message):
+    file = save(tmp_path / "data.jsonl", ["{cut"])
+    said = run(f'task={{name = "{file}", verifier = "{verifier}"}}')
+    assert said.code == 2 and said.error.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
     ("recipe", "left_out", "message"),
     [
         ("sft", "model", "model: this setting is needed and was not given. Add model=DIR"),
@@ -222,6 +237,14 @@ def test_hours_too_few_for_a_study(whit, tiny_model, sums, hours):
         (("generate", "tiny", "hi", "--dtype", "float16"), "'--dtype'"),
         (("generate", "tiny", "hi", "--temperature", "-1"), "generate.temperature: input should be greater than"),
         (("evaluate", "tiny", "--task", "gsm8k", "--samples", "-1"), "'--samples'"),
+        (
+            ("evaluate", "tiny", "--task", "{name=gsm8k}"),
+            "this is no table with the name of a task or file. Write it as TOML",
+        ),
+        (
+            ("write", "tiny", "t.jsonl", "--task", '{file = "x.csv"}'),
+            "this is no table with the name of a task or file.",
+        ),
         (("runs", "why"), "write `whit runs`, or `whit runs why KEY [KEY]`."),
         (("runs", "why", "abc"), "0 artifacts have a key that begins with 'abc'. `whit runs` lists them."),
         (("export", "nowhere"), "nowhere is not a run: it holds no run.json, leaderboard.json or artifact.json."),

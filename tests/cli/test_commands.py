@@ -12,6 +12,7 @@ from whit.cli.inspect import _coloured
 from whit.cli.main import app
 from whit.cli.parts import setting_lines
 from whit.cli.run import shortfalls
+from whit.core.errors import SandboxError
 from whit.core.files import read_rows
 from whit.core.parts import PACKAGES, find, names, options
 from whit.core.settings import all_settings
@@ -142,6 +143,59 @@ def test_evaluate_scores_a_model(whit, tiny_model, sums):
     assert len(plain[:-1]) == len(summary) and not any("_" in line[:24] for line in plain[:-1])
     assert plain[1].startswith("accuracy, lenient") and plain[2].startswith("accuracy, strict")
     assert plain[-1] == result["path"]
+
+
+def test_a_task_can_be_a_table_in_every_command_that_takes_one(whit, tiny_model, sums, tmp_path):
+    table = f'{{name = "{sums}", verifier = "exact_text", answer_format = "hash"}}'
+    fast = ("--max-new-tokens", 4, "--dtype", "float32", "--device", "cpu")
+    said = whit("evaluate", tiny_model, "--task", table, "--items", 2, "--samples", 0, *fast)
+    assert said.code == 0, said.err
+    shown = {tuple(line.split()) for line in said.out.splitlines()}
+    assert {("verifier", "exact_text"), ("answer", "format", "hash")} <= shown
+    asked = (("write", tiny_model, "t.jsonl", "--items", 1, *fast), ("attention", tiny_model, "--items", 1, *fast[-2:]),
+             ("cache", tiny_model, "kept", "--student", tiny_model, "--items", 1, *fast[-2:]))  # fmt: skip
+    for command in asked:
+        said = whit(*command, "--task", table)
+        assert said.code == 0, said.err
+    said = whit("study", "--model", tiny_model, "--task", table, "--flops", "1e9", "--plan", "--device", "cpu")
+    assert "answers are judged by 'exact_text', with the answer format 'hash'" in " ".join(said.err.split())
+    said = whit("doctor", tiny_model, table, "--device", "cpu", "--json")
+    assert "verifiers" in {row["check"] for row in json.loads(said.out)}
+
+
+def test_evaluate_takes_the_task_of_a_run_where_none_is_given(run, whit, tiny_model):
+    directory = Path(last(run("task.answer_format=hash").out))
+    fast = ("--items", 2, "--samples", 0, "--max-new-tokens", 4, "--json")
+    for model in (directory, json.loads((directory / "run.json").read_text())["model"]):
+        said = whit("evaluate", model, *fast)
+        assert said.code == 0, said.err
+        assert json.loads(said.out)["summary"]["answer_format"] == "hash"
+        assert "task of the run: { " in said.err
+    said = whit("evaluate", tiny_model, *fast)
+    assert said.code == 2 and "Only the directory of a run has a task of its own." in said.error
+
+
+def test_what_was_found_in_a_file_is_said_once(run, whit, tiny_model, sums):
+    told = "all answers are numbers: judged by 'exact_number', with the answer format 'boxed'"
+    fast = ("--items", 2, "--samples", 0, "--max-new-tokens", 4, "--device", "cpu")
+    for said in (
+        run(),
+        whit("evaluate", tiny_model, "--task", sums, *fast),
+        whit("doctor", "sft", f"model={tiny_model}", f"task={sums}", "--device", "cpu"),
+    ):
+        found = " ".join(said.err.split())
+        assert found.count(told) == found.count("40 train, 8 dev and 12 test examples") == 1
+
+
+def test_items_that_are_too_long_for_the_context_are_shown(whit, tiny_model, tmp_path):
+    rows = [{"prompt": f"{n} + {n}?" * (300 if n == 39 else 1), "answer": str(2 * n)} for n in range(40)]
+    splits = ["train"] * 20 + ["dev"] * 10 + ["test"] * 10
+    lines = [json.dumps({**row, "split": split}) + "\n" for row, split in zip(rows, splits, strict=True)]
+    (tmp_path / "long.jsonl").write_text("".join(lines))
+    asked = ("--samples", 1, "--max-new-tokens", 4, "--dtype", "float32", "--device", "cpu")
+    said = whit("evaluate", tiny_model, "--task", "long.jsonl", *asked)
+    assert said.code == 0, said.err
+    assert ["too", "long", "for", "the", "context", "1", "item"] in [line.split() for line in said.out.splitlines()]
 
 
 def test_evaluate_can_take_another_split_and_fewer_items(whit, tiny_model, sums):
@@ -387,19 +441,31 @@ def test_doctor_says_what_is_found(whit):
     said = whit("doctor")
     assert said.code == 0
     found = {row["what"]: row for row in json.loads(whit("doctor", "--json").out)}
-    assert found.keys() >= {"python", "cores", "gpu", "bfloat16", "torch", "transformers", "peft"}
-    assert [line.split()[0] for line in said.out.splitlines()] == list(found)
+    assert found.keys() >= {"python", "cores", "gpu", "bfloat16", "sandbox", "torch", "transformers", "peft"}
+    assert [line.split()[0] for line in said.out.splitlines() if not line.startswith(" ")] == list(found)
     import torch
 
     assert found["torch"]["found"] == torch.__version__
-    assert not any(row["remedy"] for row in found.values() if row["found"] != "not installed")
+    absent = ("not installed", "none, so ")
+    assert not any(row["remedy"] for row in found.values() if not row["found"].startswith(absent))
+
+
+def test_doctor_says_why_programs_of_a_model_cannot_be_run_here(whit, monkeypatch):
+    def refuse():
+        raise SandboxError("this machine does not isolate it. Install it with pip install 'whit[sandbox]'.")
+
+    monkeypatch.setattr("whit.verifiers._sandbox.check_sandbox", refuse)
+    said = " ".join(whit("doctor").out.split())
+    assert "sandbox none, so python_tests, humaneval and mbpp cannot judge here -> this machine does not" in said
+    monkeypatch.setattr("whit.verifiers._sandbox.check_sandbox", lambda: None)
+    assert "sandbox none: WHIT_UNSAFE_CODE=1 runs programs" in " ".join(whit("doctor").out.split())
 
 
 def test_help_names_every_command(whit):
     said = whit("--help")
     assert said.code == 0
     commands = [command.callback.__name__ for command in app.registered_commands]
-    assert len(commands) == 15
+    assert len(commands) == 17
     for command in commands:
         assert f"  {command} " in said.out
         assert f" {command} [OPTIONS]" in whit(command, "--help").out

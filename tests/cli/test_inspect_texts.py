@@ -20,7 +20,7 @@ def test_the_texts_of_a_file_are_shown_and_not_the_solutions(whit, tiny_model, s
         (
             "algorithm",
             "grpo",
-            ("clip_high: the same above 1", "scale: what an advantage is divided by", "drop_equal: "),
+            ("clip, clip_high: how far", "scale: what divides an advantage", "drop_equal: "),
         ),
         ("stage", "rl", ("prompts_per_step: ", "max_tokens: of a micro-batch", "recompute: ")),
         ("verifier", "exact_number", ("Examples, as gold answer | completion", "accepts:")),

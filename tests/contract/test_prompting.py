@@ -20,6 +20,7 @@ SUPPLIED: dict[str, Any] = {
     "demonstrations": [Example(f"d{n}", f"{n} + 2?", str(n + 2), rationale="Add.") for n in range(9)]
 }
 EXAMPLE = Example("a", "1 + 1?", "99")
+SUPPLIED["near"] = {"a": SUPPLIED["demonstrations"][:3]}
 PLAINEST = {"few_shot": {"shots": 0}}  # settings at which a way is zero-shot, where it has such
 
 

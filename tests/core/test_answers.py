@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whit.core.answers import last_number, leading_number, parse_number, render_answer, show_number
+from whit.core.answers import (
+    is_bare_number,
+    is_unfinished,
+    last_number,
+    leading_number,
+    parse_number,
+    render_answer,
+    show_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +48,30 @@ from whit.core.answers import last_number, leading_number, parse_number, render_
         ("x = 18", 18),
         ("20 x 4 = 80 apples", 80),
         ("16 - 3 - 4 = 9", 9),
+        (r"3 \times 6 = 18", 18),
+        ("3e5", 300_000),
+        ("1.5E-3", Fraction("0.0015")),
+        (r"3 \times 10^5", 300_000),
+        (r"6.02 \cdot 10^{23}", 602 * 10**21),
+        ("2 x 10^(-2)", Fraction("0.02")),
+        ("3×10⁻⁵", Fraction("0.00003")),
+        ("18 thousand", 18_000),
+        ("$1.5 million", 1_500_000),
+        ("5 dozen", 5),
+        ("1 000", 1000),
+        ("12 345 678 people", 12_345_678),
+        ("- 3", -3),
+        ("- $3", -3),
+        ("x = - 3", -3),
+        ("minus 3", -3),
+        ("Negative 3", -3),
+        ("‒3", -3),  # figure dash
+        ("﹣3", -3),  # small hyphen-minus
+        ("— 3", 3),  # a dash, not a sign: a space follows
+        ("18 m", 18),
+        ("18 cm²", 18),
+        ("25 m2", 25),
+        ("90^\\circ", 90),
     ],
 )
 def test_a_text_that_states_one_number(text, value):
@@ -53,11 +85,50 @@ def test_a_text_that_states_no_number_or_several(text):
     assert parse_number(text) is None
 
 
+UNFINISHED = [
+    "18 - 3", "2 + 3", "20*4", "3(4)", "2x + 3", "2 x 3", "18 ± 2", "5^2", "3²", "18!", "2√3", r"2\sqrt{3}", r"2\pi", "2π",
+    "3x5", "8 r2", "3e9999", r"3 \times 10^9999", "101_2", "1/2/2024", "3:4", "7 or 8", "7, 8", "7 or eight", "7 to 8",
+    "18 minus 3", "18 squared", "18 and a half", "1 half", "2 thirds", "18 thousandths", "18 hundred thousand", "18k",
+    "3 eggs + 15 eggs", "3 eggs + 15 eggs = 18 eggs", "18 km - 3 km",
+    "5 M", "1,23", r"7\text{ or } 8", "±3", r"\pm 3", "√9", r"\sqrt{9}", "--3", "—3", "- (3)",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", UNFINISHED)
+def test_a_text_that_leaves_something_to_work_out_or_to_choose(text):
+    assert is_unfinished(text)
+    assert parse_number(text) is None and leading_number(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "eighteen",
+        "18",
+        "18.",
+        "18 of the 20",
+        "18 (9 * 2)",
+        "18 - as said",
+        "18% of 20",
+        "18! Great.",
+        "18 eggs, 3 left",
+        "**18**\n2 + 3",
+        "x2",
+    ],
+)
+def test_words_and_a_number_with_words_leave_nothing_to_work_out(text):
+    assert not is_unfinished(text)
+
+
 def test_leading_and_last_number():
     assert leading_number("18 of the 20 eggs") == 18
     assert leading_number("the 18 eggs") is None
     assert last_number("16 - 3 - 4 = 9, times $2 is $18.00.") == 18
     assert last_number("She has none.") is None
+    assert last_number("In week 2 300 eggs") == 300
+    assert last_number("That makes 3 thousand eggs") == 3000
+    assert last_number("So 5 - 8 = - 3") == -3
 
 
 @given(st.fractions())
@@ -73,3 +144,15 @@ def test_an_answer_in_each_form():
     forms = [render_answer("7", form) for form in ("hash", "boxed", "tags", "plain")]
     assert forms == ["#### 7", "\\boxed{7}", "<answer>7</answer>", "7"]
     assert render_answer("two\nlines", "hash") == "#### two lines"
+
+
+@pytest.mark.parametrize(
+    "text", ["18", "$1,080.50", "50%", "-3", "1 1/2", r"\frac{1}{2}", "3e5", "18 thousand", "**18**."]
+)
+def test_a_bare_number(text):
+    assert is_bare_number(text)
+
+
+@pytest.mark.parametrize("text", ["30x", "9 apples", "x = 3", "5 + 4 = 9", "25 m2", "eighteen", ""])
+def test_more_than_a_number(text):
+    assert not is_bare_number(text)

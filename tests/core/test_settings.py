@@ -70,6 +70,23 @@ def test_an_override_sets_one_value(assignment, path, value):
 
 
 @pytest.mark.parametrize(
+    ("assignments", "path", "value"),
+    [
+        (["task=add.csv", "task.answer_format=hash"], ("task",), {"name": "add.csv", "answer_format": "hash"}),
+        (["task={name = 'add.csv'}", "task.seed=1"], ("task",), {"name": "add.csv", "seed": 1}),
+        (["stage.1.algorithm.clip=0.1"], ("stage", 0, "algorithm"), {"name": "grpo", "clip": 0.1}),
+    ],
+)
+def test_a_setting_below_a_part_that_is_written_as_its_name_makes_a_table_of_it(assignments, path, value):
+    tree = {"stage": [{"algorithm": "grpo"}]}
+    for assignment in assignments:
+        override(tree, assignment)
+    for key in path:
+        tree = tree[key]
+    assert tree == value
+
+
+@pytest.mark.parametrize(
     ("assignment", "message"),
     [
         ("stage.0.lr=1", "'stage.0.lr': '0' is no stage: they count from 1, the last is 1."),

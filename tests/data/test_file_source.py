@@ -74,9 +74,53 @@ def test_other_answers_are_compared_as_text(save):
     assert any("the first is in row 1: 'City 0'" in note for note in splits.notes)
 
 
+def test_what_is_not_compared_of_an_answer_is_said_once_with_an_example(save):
+    answers = ["30x", "9 apples", "$1,080", "50%", "1 1/2"]
+    rows = [{"prompt": f"What is {n} + {n}?", "answer": answer} for n, answer in enumerate(answers)]
+    (warning,) = [note for note in file(save(rows)).notes if note.startswith("warning")]
+    assert "2 answers hold more than a number" in warning and "in row 1, '30x' is 30." in warning
+    assert not any(note.startswith("warning") for note in file(save(SUMS)).notes)
+
+
 def test_the_verifier_and_the_format_can_be_chosen(save):
     one = by_row(file(save(SUMS), verifier="rewards.py:mine", answer_format="boxed"))[0]
     assert (one.verifier, one.answer_format) == ("rewards.py:mine", "boxed")
+
+
+CODE = [
+    {
+        "prompt": f"Write double_{n}(x): x times {n}.", "answer": f"```python\ndef double_{n}(x):\n    return {n} * x\n```",
+        "tests": [f"assert double_{n}(3) == {3 * n}"], "entry_point": f"double_{n}",
+    }
+    for n in range(12)
+]  # fmt: skip
+
+
+def test_programs_are_asked_for_in_a_block_and_not_in_a_box(save):
+    one = by_row(file(save(CODE), verifier="python_tests"))[0]
+    assert one.answer_format == "plain" and "one block that starts with ```python" in one.instruction
+    assert one.metadata["tests"] == ["assert double_0(3) == 0"]
+    boxed = by_row(file(save(CODE), verifier="python_tests", answer_format="boxed"))[0]
+    assert (boxed.answer_format, boxed.instruction) == ("boxed", None)
+
+
+def test_json_is_asked_for_alone_and_after_steps_in_a_box(save):
+    rows = [
+        {"prompt": f"An object with {n}.", "answer": f'{{"a": {n}}}', "schema": {"type": "object"}} for n in range(12)
+    ]
+    assert by_row(file(save(rows), verifier="json_schema"))[0].answer_format == "plain"
+    worked = [{**row, "rationale": "Since ..."} for row in rows]
+    assert by_row(file(save(worked), verifier="json_schema"))[0].answer_format == "boxed"
+
+
+@pytest.mark.parametrize("tags", [["think", "answer"], "think, answer"])
+def test_a_form_of_tags_is_asked_for_row_by_row(save, tags):
+    rows = [{**row, "tags": tags if n % 2 else []} for n, row in enumerate(SUMS)]
+    splits = file(save(rows), verifier="format")
+    bare, tagged = by_row(splits)[:2]
+    assert (bare.answer_format, bare.instruction) == ("boxed", None)
+    assert tagged.instruction.startswith("Answer in the form <think>...</think><answer>...</answer> and")
+    assert "answers are judged by 'format', with the answer format 'boxed' or 'plain'" in splits.notes
 
 
 def test_a_worked_solution_loses_its_marker(save):

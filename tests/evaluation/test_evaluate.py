@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from whit.core.errors import RunError, UsageError
+from whit.core.errors import PromptTooLongError, RunError, UsageError
 from whit.core.ledger import Ledger
 from whit.core.types import Example
 from whit.data.render import Renderer
@@ -118,6 +118,20 @@ def test_it_is_charged(score):
     assert set(ledger.accounts) == {"evaluate"}
     assert ledger.accounts["evaluate"].tokens > sum(r["num_tokens"] - 1 for r in records)
     assert 0 < plain.flops < ledger.flops
+
+
+def test_an_item_whose_prompt_does_not_fit_is_wrong_and_counted_and_the_others_are_asked_as_ever(score, renderer):
+    long = Example("long", "How many apples? " * 90, "7")
+    evaluation = score([EXAMPLES[0], long, *EXAMPLES[1:]])
+    (reason,) = {(r["status"], r["reason"]) for r in evaluation.records if r["id"] == "long"}
+    whole = Renderer(renderer.tokenizer, max_length=10_000).prompt(zero_shot(long))
+    assert reason == ("no_answer", f"the prompt has {len(whole)} tokens, the context 256")
+    assert [r for r in evaluation.records if r["id"] != "long"] == list(score().records)
+    summary, without = evaluation.summary(), score().summary()
+    assert (summary["num_items"], summary["too_long"], "too_long" in without) == (4, 1, False)
+    assert summary["accuracy"][0] == pytest.approx(without["accuracy"][0] * 3 / 4)
+    with pytest.raises(PromptTooLongError, match="the model's context holds 256"):
+        score([long])
 
 
 def test_saved_records_come_back_as_they_were(score, tmp_path):

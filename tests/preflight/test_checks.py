@@ -162,7 +162,8 @@ def test_a_verifier_that_raises(supplies, tmp_path, sums):
     task = {"name": str(sums), "verifier": f"{tmp_path / 'reward.py'}:broken"}
     broken = supplies()
     broken.task = task
-    assert "the verifier raises for 40 of 40 examples" in message("verifiers", broken)
+    said = message("verifiers", broken)
+    assert "the verifier raises for 40 of 40 examples" in said and said.count("KeyError: 'ground_truth'") == 1
 
 
 def test_a_verifier_that_takes_silence(supplies, monkeypatch):

@@ -7,7 +7,7 @@ from whit.algorithms._types import Algorithm
 from whit.algorithms.grpo import grpo
 from whit.core.types import Example, Group, Rollout, Segment, Verdict
 from whit.data.batch import Document, collate
-from whit.rollouts.batches import plain_document, to_documents
+from whit.rollouts.batches import is_equal, pass_rate, plain_document, to_documents
 from whit.rollouts.credit import credited
 from whit.training.weights import token_weights
 
@@ -104,7 +104,25 @@ def not_judged(status: str) -> Rollout:
     return Rollout(rollout(0.0).segments, "", "stop", Verdict(False, status=status), 0.0)
 
 
-@pytest.mark.parametrize("status", ["crash", "timeout", "undecided", "bad_gold"])
+def brought_down(status: str) -> Rollout:
+    """As a completion leaves it at which a verifier fails that takes the gold answer."""
+    return Rollout(rollout(0.0).segments, "", "stop", Verdict(False, status=status, is_at_fault=True), 0.0)
+
+
+@pytest.mark.parametrize("status", ["crash", "timeout", "undecided"])
+def test_a_completion_that_brings_its_verifier_down_is_wrong_and_trained_on(status):
+    right_and_fallen = group(*[rollout(1.0)] * 2, *[brought_down(status)] * 6)
+    assert not is_equal(right_and_fallen) and pass_rate(right_and_fallen) == 0.25
+    documents, dropped = credit_of([right_and_fallen], grpo(group_size=8, scale="none"))
+    assert [d.recorded["advantages_T"][0] for d in documents] == [0.75] * 2 + [-0.25] * 6 and dropped == 0
+
+
+def test_a_pass_rate_is_of_what_was_judged():
+    assert pass_rate(group(rollout(1.0), not_judged("crash"), rollout(0.0), not_judged("timeout"))) == 0.5
+    assert pass_rate(group(not_judged("bad_gold"), not_judged("not_started"))) is None
+
+
+@pytest.mark.parametrize("status", ["crash", "timeout", "undecided", "bad_gold", "not_started"])
 def test_what_could_not_be_judged_is_in_neither_baseline_nor_loss(status):
     documents, dropped = credit_of([group(rollout(1.0), not_judged(status), rollout(0.0))])
     assert [d.recorded["advantages_T"][0] for d in documents] == [0.5, -0.5] and dropped == 0

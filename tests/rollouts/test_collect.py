@@ -149,6 +149,16 @@ def test_the_figures_of_two_groups_by_hand():
     })  # fmt: skip
 
 
+def test_what_was_not_judged_makes_no_group_unequal():
+    crash = {"status": "crash", "correct": False}
+    equal = Group(EXAMPLES[0], (rollout(1.0), rollout(1.0), rollout(0.0, **crash)))
+    alone = Group(EXAMPLES[1], (rollout(1.0), rollout(0.0, **crash)))  # with nothing to compare
+    fallen = Group(EXAMPLES[2], (rollout(1.0), rollout(0.0, is_at_fault=True, **crash)))
+    assert figures([equal, alone])["equal_groups"] == 1.0
+    found = figures([equal, fallen])
+    assert (found["equal_groups"], found["not_judged"]) == (0.5, 0.2)
+
+
 def test_equal_rewards_are_counted_whatever_they_are():
     groups = [Group(EXAMPLES[0], (rollout(0.3), rollout(0.3))), Group(EXAMPLES[1], (rollout(1.0), rollout(1.0)))]
     assert figures(groups)["equal_groups"] == 1.0

@@ -3,10 +3,14 @@
 import pytest
 from stage_runs import SMALL, metrics, perform, weights_hash
 
+from whit.core.answers import completion_text
 from whit.core.errors import DataError, RecipeError
 from whit.core.parts import find
 from whit.core.settings import check_settings
+from whit.data.render import Renderer
 from whit.models.load import load_policy
+from whit.stages._given import given, gold_texts
+from whit.tasks.key_values import key_values
 from whit.testing.run import tiny_run
 from whit.testing.tiny import tiny_model as make_tiny
 
@@ -109,3 +113,13 @@ def test_a_file_without_a_column_of_text_is_refused(tmp_path):
     (tmp_path / "plain.jsonl").write_text('{"words": "Call me Ishmael."}\n')
     with pytest.raises(DataError, match="has the columns words"):
         pretrained(tmp_path / "out", texts=tmp_path / "plain.jsonl")
+
+
+def test_a_task_of_bare_answers_can_be_learnt_from_nothing(tmp_path, tiny_model):
+    """Pre-flight makes what the stage makes: answers where there are no solutions."""
+    examples = list(key_values("train", pairs=(2, 3), size=4))
+    policy = load_policy(tiny_model)
+    renderer = Renderer(policy.tokenizer, max_length=256)
+    stage = {"kind": "pretrain"}
+    assert gold_texts(stage, None, examples, examples, lambda: renderer) == [completion_text(e) for e in examples]
+    assert [identity for identity, _ in given(stage, None, examples, renderer)] == [e.id for e in examples]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from whit.core.errors import TemplateError
+from whit.core.errors import PromptTooLongError
 from whit.core.types import Example
 from whit.stages._score import SHOTS, shots_that_fit
 
@@ -16,7 +16,7 @@ class Letters:
     def prompt(self, messages):
         ids = [0] * sum(len(message.content) for message in messages)
         if len(ids) >= self.max_length:
-            raise TemplateError("too long")
+            raise PromptTooLongError("too long", len(ids), self.max_length)
         return ids
 
 
@@ -31,6 +31,11 @@ ASKED = [Example("a", "q" * 10, "1", instruction=""), Example("b", "q" * 30, "1"
 )
 def test_as_many_as_leave_the_longest_item_room_for_its_answer(context, shots):
     assert shots_that_fit(Letters(context), ASKED, SHOWN, max_new_tokens=10) == shots
+
+
+def test_an_item_that_does_not_fit_by_itself_takes_no_room_from_the_others():
+    beside = [*ASKED, Example("c", "q" * 500, "1", instruction="")]
+    assert shots_that_fit(Letters(120), beside, SHOWN, max_new_tokens=10) == SHOTS
 
 
 def test_no_items_need_no_room():

@@ -1,10 +1,12 @@
 """Countdown: every problem can be solved, and the difficulty is the count of numbers."""
 
+import time
 from dataclasses import replace
 
 import pytest
 
 from whit.core.errors import UsageError
+from whit.core.types import Example
 from whit.tasks.countdown import countdown
 from whit.verifiers.countdown import countdown as verifier
 
@@ -33,3 +35,18 @@ def test_every_number_may_be_asked_for():
     metadata = {**example.metadata, "numbers": some}
     assert verifier(f"\\boxed{{{example.gold}}}", replace(example, metadata=metadata)).correct
     assert not verifier(f"\\boxed{{{example.gold}}}", replace(example, metadata={**metadata, "use_all": True})).correct
+
+
+@pytest.mark.parametrize("said", ["1e20000000", "0." + "0" * 99, "24/0", "24 apples", "24 = 24", "", "٢٤"])
+def test_what_stands_behind_the_equals_sign_is_a_short_number_and_read_at_once(said):
+    example = Example("1", "?", "8 * 3", metadata={"numbers": [3, 8], "target": 24})
+    started = time.perf_counter()
+    found = verifier(f"#### 8 * 3 = {said}", example)
+    assert (found.correct, found.status) == (False, "no_answer")
+    assert time.perf_counter() - started < 1
+    assert all(verifier(f"#### 8 * 3 = {fine}", example).correct for fine in ("24", "24.0", "48/2"))
+
+
+@pytest.mark.parametrize("text", ["0x8 * 3", "0b1000 * 3", "8_0 * 3", "8 * 3 # 5", "٨ * 3", "8 * 3 if 1 else 0"])
+def test_numbers_are_plain_digits_and_nothing_stands_beside_the_expression(text):
+    assert not verifier(f"#### {text}", Example("1", "?", "8 * 3", metadata={"numbers": [3, 8], "target": 24})).correct

@@ -13,7 +13,7 @@ from whit.tasks.mixed import mixed
 from whit.tasks.needle import needle
 
 
-@pytest.mark.parametrize("form", ["words", "uuid"])
+@pytest.mark.parametrize("form", ["words", "letters", "uuid"])
 def test_the_value_of_the_key_stands_once_in_the_records(form):
     for example in key_values("train", pairs=(5, 9), form=form, size=50):
         key = re.match(r"Find the value of (\S+) in", example.prompt)[1]
@@ -22,6 +22,13 @@ def test_the_value_of_the_key_stands_once_in_the_records(form):
         assert 5 <= len(records) <= 9
         place = list(records).index(key)
         assert example.metadata["depth"] == round(place / (len(records) - 1), 1)
+
+
+def test_several_keys_are_answered_in_their_order():
+    for example in key_values("train", pairs=(4, 6), queries=3, size=50):
+        keys = re.match(r"Find the values of (.+) in these", example.prompt)[1].split()
+        records = dict(line.split(": ") for line in example.prompt.splitlines()[1:-1])
+        assert len(set(keys)) == 3 and example.gold == " ".join(records[key] for key in keys)
 
 
 def test_depths_are_where_they_are_asked_for():
@@ -40,6 +47,12 @@ def test_one_needle_is_the_only_box():
     for example in needle("train", sentences=(10, 20), size=50):
         boxes = re.findall(r"The box of (\w+) holds (\d+) coins\.", example.prompt)
         assert boxes == [(re.search(r"the box of (\w+) hold\?", example.prompt)[1], example.gold)]
+
+
+def test_boxes_of_others_stand_beside_it():
+    for example in needle("train", sentences=(10, 20), decoys=3, size=50):
+        boxes = dict(re.findall(r"The box of (\w+) holds (\d+) coins\.", example.prompt))
+        assert len(boxes) == 4 and boxes[re.search(r"the box of (\w+) hold\?", example.prompt)[1]] == example.gold
 
 
 @pytest.mark.parametrize("needles", [2, 4])
@@ -94,9 +107,12 @@ def test_a_mixture_takes_its_tasks_in_turn():
     ("name", "settings", "told"),
     [
         ("key_values", {"pairs": [9, 4]}, "pairs"),
+        ("key_values", {"form": "letters", "pairs": [20, 30]}, "26 letters"),
+        ("key_values", {"queries": 5, "pairs": [4, 6]}, "queries=5"),
         ("key_values", {"depths": [1.5]}, "depth of 1.5"),
         ("needle", {"needles": 9, "sentences": [20, 30]}, "needles=9"),
         ("needle", {"sentences": [1, 30]}, "sentences"),
+        ("needle", {"sentences": [40, 50], "decoys": 24}, "decoys=24"),
         ("mixed", {"of": [{"name": "needle"}]}, "two tasks"),
         ("mixed", {"of": [{"name": "needle"}, {"name": "gsm8k"}]}, "'gsm8k' is not generated"),
         ("mixed", {"of": [{"name": "needle"}, {"name": "needles"}]}, "needles"),

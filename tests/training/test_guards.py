@@ -34,6 +34,7 @@ def test_a_sound_training_is_left_alone():
         ({}, {}, {"entropy": (0.6, 0.0)}, "settles", "clip_high"),
         ({}, {}, {"entropy": (0.6, 3.0)}, "scatters", "kl = "),
         ({}, {"completion_tokens": 160.0, "truncated": 0.9}, {}, "runs_on", "soft_overlong"),
+        ({"truncated": 0.4}, {"truncated": 0.7}, {}, "runs_on", "soft_overlong"),  # at the limit nothing can grow
         ({"format_rate": 0.2}, {"format_rate": 1.0, "accuracy": 0.3}, {}, "learns_the_form", "gated"),
         ({}, {"equal_groups": 1.0}, {}, "has_no_signal", "easier problems"),
         ({"accuracy": 0.95}, {"equal_groups": 1.0, "accuracy": 1.0}, {}, "has_no_signal", "harder problems"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from whit.objectives.cross_entropy import cross_entropy
 from whit.objectives.forward_kl import forward_kl
 from whit.testing.run import tiny_run
 from whit.testing.tiny import tiny_decoder, tiny_documents
+from whit.training import checkpoint
 from whit.training.checkpoint import restore_checkpoint
 from whit.training.loop import Feed, step_flops, train
 from whit.training.memory import Memory
@@ -256,3 +258,30 @@ def cannot_be_chunked(logits_TV: Tensor, sequence_T: Tensor) -> PerToken:
 def test_terms_that_cannot_be_computed_are_refused_before_the_first_step(tmp_path: Path, terms, message):
     with pytest.raises(PartError, match=message):
         check_terms(terms, None)
+
+
+def test_a_stage_that_goes_on_says_where(tmp_path):
+    run = tiny_run(tmp_path / "a", 5.5 * STEP, notify=killed_after(2), checkpoint_seconds=0)
+    with pytest.raises(KilledError):
+        fit(run)
+    lines: list[dict] = []
+    fit(tiny_run(tmp_path / "a", 5.5 * STEP, notify=lines.append))
+    assert lines[0]["resumed"] == 2 and lines[0]["progress"] == pytest.approx(2 / 5.5, rel=0.1)
+    assert not any("resumed" in line for line in lines[1:])
+
+
+def test_a_checkpoint_that_takes_long_is_taken_seldom(tmp_path, monkeypatch):
+    """Saving takes ten seconds of the clock, as a step does: 200 lie between two, however often it is asked for."""
+    clock, saves = [0.0], []
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+
+    def save(*_):
+        clock[0] += 10.0
+        saves.append(clock[0])
+
+    def tick(line):
+        clock[0] += 10.0
+
+    monkeypatch.setattr(checkpoint, "save_checkpoint", save)
+    fit(tiny_run(tmp_path / "a", 60 * STEP, notify=tick, checkpoint_seconds=5.0))
+    assert len(saves) >= 2 and all(later - earlier >= 200 for earlier, later in pairwise(saves))

@@ -43,6 +43,13 @@ units
 90^\circ | 90 degrees
 30^{\circ} | 30°
 \frac{5}{2}\text{ hours} | 2.5 hours
+60 | 60 miles per hour
+5 | 5 m
+5\text{ m} | 5 m
+2.5\text{ s} | 2.5 s
+\frac{1}{2}\text{ h} | \frac{1}{2} h
+3 m | 3m
+12 | 12\text{ cubic centimeters}
 \$18 | 18
 \$18.00 | 18 dollars
 18 | $18
@@ -50,6 +57,20 @@ money and thousands
 1,080 | 1080
 1{,}080 | 1080
 \$1,234,567 | 1234567
+10,\!080 | 10080
+10,\!080 | 10,080
+10080 | 10,\! 080
+11,\! 111,\! 100 | 11111100
+1\!000 | 1000
+1000 | 1\,000
+1,000 | 1 000
+1000 | 1 000
+12 345 678 | 12345678
+x = 1\,000 | 1000
+\frac{1000}{3} | \frac{1\,000}{3}
+1000, 2000 | 1\,000, 2\,000
+1000.5 | 1\,000.5
+1\,000\text{ cm} | 1000
 10,000 | 10^4
 12,345.50 | 12345.5
 roots
@@ -100,6 +121,10 @@ x^2 | x**2
 xy | yx
 \sin^2 x + \cos^2 x | 1
 \sin(2x) | 2\sin x\cos x
+\cos 60^\circ | 1/2
+\cos 60^\circ | \frac{1}{2}
+\frac{\sqrt{3}}{2} | \sin(60^{\circ})
+2\sin 30^\circ | 1
 |x-1| | |1-x|
 2^{10} | 1024
 5! | 120
@@ -116,6 +141,11 @@ x^2 + y^2 = 4 | 4 = x^2 + y^2
 x + y = 1 | 2x + 2y = 2
 f(x) = x^2 | x^2
 9 | 5 + 4 = 9
+9 | x = 5 + 4 = 9
+12 | 3 \cdot 4 = 2 \cdot 6 = 12
+25\pi | A = \pi r^2 = 25\pi
+f'(x) = 2x | f'(x) = 2 \cdot x
+\mathbb{R} | x \in \mathbb{R}
 A = \pi r^2 | \pi r^2
 inequalities and intervals
 (2, 5] | (2,5]
@@ -142,6 +172,11 @@ x = 1, x = 2 | 1, 2
 \pm 2 | 2, -2
 3 \pm \sqrt{2} | 3+\sqrt{2}, 3-\sqrt{2}
 \emptyset | ∅
+\emptyset | \{\}
+\{\} | \varnothing
+x = 1, y = 2 | y = 2, x = 1
+p=1,q=2 | q=2,p=1
+p=1,q=2 | p=\frac{2}{2}, q=2
 -1, 0, 1 | 1, 0, -1
 tuples
 (1, 2) | (1,2)
@@ -179,6 +214,8 @@ wrapping
 \frac{1}{2} | $\frac{1}{2}$
 x+1 | \left(x+1\right)
 7 | `7`
+5 | {5}
+5 | {x = 5}
 not worked out
 5 | 2 + 3
 391 | 17 \cdot 23
@@ -214,6 +251,11 @@ units
 5\text{ cm} | 5\text{ m}
 5 cm | 5 km
 5\text{ cm} | 5\text{ cm}^2
+5\text{ m} | 5 s
+5 | 5 y
+5 | 5m
+5 | 5 m^2
+5 m | 5
 \$5 | 5 cents
 \$5 | €5
 5 | 5 million
@@ -229,6 +271,19 @@ units
 5m | 5
 3 | 3 halves
 3 | three quarters
+5 | 5 wrong
+5 | 5 \text{ no}
+5 | 5\text{ units, or six}
+5 | 5\text{ (or six)}
+5 | 5 apples six pears
+5 | 5 \text{ maybe}
+5 | 5 Or Six
+5 | 5 unless it rains
+5 | 5 is not the answer
+5 | 5 apples that she gave to him
+12 | 12 \text{ or thirteen}
+12 | 12 \text{ and a half}
+12 | 12 \text{ thirteenths}
 money and thousands
 1,234 | 1.234
 1,234 | 234
@@ -237,6 +292,11 @@ money and thousands
 1,2 | 12
 10,000 | 10
 1,23 | 123
+1 23 | 123
+123 45 | 12345
+1000 | 1\,00
+1000 | 1 0000
+1,000 | 1,\!00
 roots
 \sqrt{2} | 1.414
 \sqrt{2} | 1.41421356237
@@ -285,6 +345,9 @@ x | x'
 ab | a+b
 xy | x
 \sin x | \sin y
+\cos 60 | \cos 60^\circ
+\cos 60^\circ | \cos 60
+\sin 30^\circ | \cos 30^\circ
 \sin^2 x | \sin(x^2)
 |x| | x
 x^2 | 4
@@ -306,6 +369,22 @@ x + y = 1 | x + y = 2
 x = 5 | x > 5
 x^2 + y^2 = 4 | x^2 + y^2 = 2
 5 | x \ne 5
+5 | 6 = 5
+5 | 5 = 6 = 5
+5 | x = 6 = 5
+5 | x = 2 + 2 = 5
+1 | 0=1
+x = 5 | 6 = 5
+5 | x \in 5
+\frac{1}{2} | x \in \frac{1}{2}
+2\pi | x \in 2\pi
+5 | 5\ldots
+5 | 5...
+0.333 | 0.333...
+5 | 5\cdots
+5 | 5'
+5 | (5)'
+5 | 5^{\prime}
 inequalities and intervals
 (2, 5] | (2, 5)
 (2, 5) | [2, 5]
@@ -337,6 +416,15 @@ sets and lists
 0 | \emptyset
 x = 1, y = 2 | x = 2, y = 1
 x = 1, y = 2 | 2, 1
+x = 1, y = 2 | y = 1, x = 2
+x = 1, y = 2 | y = 2, x = 1, z = 3
+x = 1, y = 2 | x = 1, x = 2
+x = 1, y = 2 | x = 1, y > 2
+x = 1, x = 3, y = 2 | y = 2, x = 3
+p=1,q=2 | q=2
+\{0\} | \{\}
+\emptyset | \{\emptyset\}
+\{5\} | 5
 2, 3, 5 | 30
 tuples
 (1, 2) | (2, 1)
@@ -364,6 +452,10 @@ east | west
 \text{even} | \text{not even}
 dog | god
 no | on
+52 | 5²
+54 | 5⁴
+4 | ④
+x2 | x₂
 dates, times, ratios, bases, ordinals
 2024-01-02 | 2021
 1/2/2024 | \frac{1}{4048}
@@ -415,12 +507,10 @@ KNOWN_FALSE_REJECTS = r"""
 3 | 3rd
 1:2 | 2:4
 50 cents | \$0.50
-x = 1, y = 2 | y = 2, x = 1
 90^\circ | \frac{\pi}{2}
 \{x : x > 2\} | (2, \infty)
 \mathbb{R} | (-\infty, \infty)
 five | 5
-1,000 | 1 000
 """
 
 

@@ -60,6 +60,17 @@ def test_formulas_are_compared_given_the_premises():
     assert not verdict([], "p", "q").correct
 
 
+@pytest.mark.parametrize(
+    ("premises", "gold"),
+    [(["p"], "p"), (["p"], "not p"), ([], "p or not p"), ([], "False"),
+     (["forall(x, implies(Cat(x), Animal(x)))", "Cat(tom)"], "Animal(tom)")],
+)  # fmt: skip
+@pytest.mark.parametrize("answer", ["True", "False", "q or not q", "p"])
+def test_a_gold_formula_that_the_premises_decide_is_a_status(premises, gold, answer):
+    found = verdict(premises, gold, answer)
+    assert (found.correct, found.status) == (False, "bad_gold") and "the premises alone decide" in found.reason
+
+
 def test_contradicting_premises_prove_nothing():
     assert verdict(["p", "not p"], "q", "q").status == "bad_gold"
     assert verdict(["p", "not p"], "True", "True", conclusion="q").status == "bad_gold"

@@ -1,6 +1,7 @@
 """Completions to programs to verdicts; and every published reference solution passes its own tests."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from whit.core.answers import completion_text
 from whit.core.parts import find
 from whit.core.types import Example
+from whit.data.sources.file import file
 from whit.verifiers import python_tests as module
-from whit.verifiers._judge import judge
+from whit.verifiers._judge import check_gold, judge
 from whit.verifiers._sandbox import SandboxLostError
 from whit.verifiers.python_tests import python_tests
 
@@ -86,10 +88,13 @@ def test_a_program_that_does_not_end_is_wrong_and_no_fault_of_the_sandbox():
     assert "processor time" in verdict.reason or "longer" in verdict.reason
 
 
-@pytest.mark.parametrize(("is_timeout", "status"), [(True, "timeout"), (False, "crash")])
-def test_a_sandbox_that_fails_gives_a_status_of_its_own(monkeypatch, is_timeout, status):
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [({"is_timeout": True}, "timeout"), ({}, "crash"), ({"is_timeout": True, "is_started": False}, "not_started")],
+)
+def test_a_sandbox_that_fails_gives_a_status_of_its_own(monkeypatch, how, status):
     def lost(*_: object, **__: object) -> None:
-        raise SandboxLostError("gone", is_timeout=is_timeout)
+        raise SandboxLostError("gone", **how)
 
     monkeypatch.setattr(module, "run_tests", lost)
     verdict = python_tests(fenced("x"), EXAMPLE)
@@ -131,3 +136,22 @@ def test_a_wrong_solution_of_each_of_fifty_problems_fails():
         assert not judge(completion_text(example), example).reason
         verdict = judge("    return None\n", example)
         assert not verdict.correct and verdict.status == "ok", example.id
+
+
+# A file of one's own.
+
+
+def test_the_file_that_the_docs_show_is_a_task_as_it_stands(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    path = tmp_path / "code.jsonl"
+    path.write_text(re.search(r"```jsonl\n(.*?\n)```\n", page, re.DOTALL)[1])
+    examples = [example for rows in file(path, verifier="python_tests").examples.values() for example in rows]
+    assert len(examples) == 3
+    check_gold(examples)
+    assert all(judge(completion_text(example), example).strict for example in examples)
+
+
+def test_one_test_may_be_written_as_text():
+    example = replace(EXAMPLE, metadata={"tests": "assert double(2) == 4"})
+    assert python_tests(fenced("def double(x):\n    return 2 * x"), example).strict
+    assert not python_tests(fenced("def double(x):\n    return 5"), example).correct

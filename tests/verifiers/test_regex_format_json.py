@@ -1,8 +1,12 @@
 """Verifiers of form: what is needed of an example, and what a faulty one gives."""
 
+from dataclasses import replace
+
 import pytest
 
+from whit.core.errors import DataError
 from whit.core.types import Example
+from whit.verifiers._judge import check_gold
 from whit.verifiers.format import format
 from whit.verifiers.json_schema import json_schema
 from whit.verifiers.regex import regex
@@ -26,6 +30,23 @@ def test_a_pattern_that_is_missing_or_broken_is_a_status(verdict, reason):
 def test_without_tags_the_form_is_the_marker():
     assert format("#### anything", example()).strict
     assert not format("anything", example()).correct
+
+
+def test_tags_of_a_csv_are_separated_by_commas():
+    assert format("<think>3 + 4</think><answer>7</answer>", example(tags="think, answer")).strict
+    assert not format("<answer>7</answer>", example(tags="think, answer")).correct
+
+
+def test_the_gold_answer_of_a_form_need_not_have_the_form():
+    check_gold([replace(example(tags=["think", "answer"]), verifier="format", answer_format="plain")])
+    with pytest.raises(DataError, match="the verifier 'regex' refuses its own gold answer '7' "):
+        check_gold([replace(example(pattern="x"), verifier="regex")])
+
+
+def test_a_refused_gold_answer_is_shown_as_it_was_judged_and_says_what_to_change():
+    wrong = Example("1", "?", "one two", verifier="exact_number", answer_format="boxed")
+    with pytest.raises(DataError, match=r"gold completion is '\\\\boxed\{one two\}'.*answer_format \(now 'boxed'\)"):
+        check_gold([wrong])
 
 
 @pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "http://localhost:1/other.json"}, 7])

@@ -16,6 +16,8 @@ def own_verdict(completion, example): return Verdict(correct=True, answer=comple
 def boom(completion, example): raise KeyError("gold")
 def nan(completion, example): return float("nan")
 def nothing(completions, **kwargs): return [None]
+def no_list(completions, **kwargs): return None
+def one_number(completions, **kwargs): return 0.5
 def many(completions, **kwargs): return [1.0, 1.0]
 def trl(prompts, completions, answer, level, **kwargs):
     return [float(p == "2 + 2?" and c == a and l == 3) for p, c, a, l in zip(prompts, completions, answer, level)]
@@ -58,7 +60,9 @@ def test_a_verdict_of_the_function_is_kept_and_gets_a_reward(rewards):
     [
         ("boom", "crash", "KeyError: 'gold'"),
         ("nan", "crash", "returned nan"),
-        ("many", "crash", "one completion was given, 2 rewards came back"),
+        ("many", "crash", "returned 2 rewards for one completion, needs one"),
+        ("no_list", "crash", "no_list returned None, needs a list of one number a completion"),
+        ("one_number", "crash", "returned 0.5, needs a list of one number a completion"),
         ("nothing", "no_answer", "returned None"),
     ],
 )

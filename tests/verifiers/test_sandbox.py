@@ -16,6 +16,7 @@ import pytest
 from whit.core.errors import SandboxError
 from whit.core.types import Example
 from whit.verifiers import _bubblewrap, _judge, _sandbox
+from whit.verifiers._inside import judge
 from whit.verifiers._sandbox import Outcome, Sandbox, SandboxLostError, check_sandbox, run_tests
 from whit.verifiers._seccomp import seccomp_filter
 from whit.verifiers._workers import Pool, _line
@@ -130,6 +131,33 @@ def test_the_reason_says_what_went_wrong_first(sandbox, program, reason):
     assert reason in outcome.reason
 
 
+@pytest.mark.parametrize("end", ["StopIteration", "StopAsyncIteration", "GeneratorExit"])
+@pytest.mark.parametrize(
+    "test",
+    [
+        "for found, x in zip(map(square, [2, 3]), [2, 3]): assert found == x * x\nassert 1 == 1",
+        "assert all(found == x * x for found, x in zip(map(square, [2, 3]), [2, 3]))",
+        "assert list(map(square, [])) == []\nassert list(map(square, [2, 3])) == []",
+    ],
+)
+def test_a_program_does_not_end_the_loops_of_its_tests(sandbox, end, test):
+    outcome = run_tests([f"def square(x): raise {end}"], [test])
+    assert not outcome.is_right and (end in outcome.reason or "ended" in outcome.reason)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"value": {"ref": 1e999, "type": "x"}}', b'{"value": {"complex": [1%s, 0]}}' % (b"0" * 400), b"[" * 9000, b"7"],
+)
+def test_an_answer_that_no_program_gives_ends_the_program(line):
+    answers, questions = os.pipe(), os.pipe()
+    os.write(answers[1], line + b"\n")
+    program = judge._Program(answers[0], questions[1])
+    with pytest.raises(judge.Ended):
+        program.listen()
+    program._answers.close(), program._questions.close(), os.close(answers[1]), os.close(questions[0])
+
+
 def test_assertions_are_counted_one_by_one(sandbox):
     tests = ["def check(f):\n    for x in range(5): assert f(x) < 3\ncheck(same)", "assert same(1) == 1"]
     outcome = run_tests(["def same(x): return x"], tests)
@@ -175,6 +203,41 @@ def test_a_container_that_is_killed_under_a_program_is_no_fault_of_the_program(p
     with pytest.raises(SandboxLostError) as lost:
         pair.run(["import time\ndef square(x): time.sleep(9)"], SQUARE)
     assert not lost.value.is_timeout
+    assert pair.run([RIGHT], SQUARE).is_right
+
+
+def test_a_container_that_does_not_come_up_is_no_fault_of_the_program(sandbox, monkeypatch):
+    pair = Sandbox(check_sandbox())
+    monkeypatch.setattr(_sandbox, "contained", lambda *_: ["/bin/false"])
+    with pytest.raises(SandboxLostError) as lost:
+        pair.run([RIGHT], SQUARE)
+    assert not lost.value.is_started
+
+
+LEFT = {
+    "its directory closed to all": "os.chmod('.', 0)",
+    "a directory closed to all": "os.mkdir('a/'); os.mkdir('a/b'); os.chmod('a', 0)",
+    "three thousand nested directories": "for i in range(3000): os.mkdir('a'); os.chdir('a')",
+    "a link for every turn": "open('a', 'w').close()\n    for i in range(200_000): os.link('a', f'a{i}')",
+}
+
+
+@pytest.mark.parametrize("left", LEFT.values(), ids=LEFT)
+def test_a_wrong_program_is_wrong_whatever_it_leaves_behind(pair, left):
+    program = f"import os\ndef leave():\n    {left}\nleave()\ndef square(x): return 5"
+    outcome = pair.run([program], SQUARE)
+    assert (outcome.passed, outcome.failed) == (0, 2) and "the last call gave 5" in outcome.reason
+    assert pair.run([RIGHT], SQUARE).is_right
+
+
+def test_a_verdict_stands_though_what_the_program_left_cannot_be_removed(pair, monkeypatch):
+    def lost(container: object) -> None:
+        raise SandboxLostError("the container said nothing for 5 s", is_timeout=True)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_sandbox._Container, "stop", lost)
+        assert pair.run([RIGHT], SQUARE) == Outcome(2, 0, "")
+        assert pair.run(["def square(x): return 5"], SQUARE).failed == 2
     assert pair.run([RIGHT], SQUARE).is_right
 
 
@@ -322,9 +385,9 @@ assert pair.run([{RIGHT!r}], {SQUARE!r}).is_right
 ALLOWED, DENIED, NO_SUCH_CALL, KILLED = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 
 
-def decided(machine: str, architecture: int, number: int, argument: int = 0) -> int:
+def decided(machine: str, architecture: int, number: int, argument: int = 0, second: int = 0) -> int:
     """What the filter of a machine answers to a system call, as the kernel would run it."""
-    words = {0: number, 4: architecture, 16: argument}
+    words = {0: number, 4: architecture, 16: argument, 24: second}
     instructions = list(struct.iter_unpack("HBBI", seccomp_filter(machine)))
     place, value = 0, 0
     while True:
@@ -354,6 +417,21 @@ def test_the_filter_refuses_what_it_lists_and_allows_threads(machine, architectu
     assert decided(machine, architecture, prlimit, 1) == DENIED  # another
     assert decided(machine, architecture, 0x40000000) == DENIED
     assert decided(machine, 0x40000003, read) == KILLED  # 32-bit x86
+
+
+@pytest.mark.parametrize(
+    ("machine", "architecture", "fcntl", "ioctl"), [("x86_64", 0xC000003E, 72, 16), ("aarch64", 0xC00000B7, 25, 29)]
+)
+def test_the_filter_refuses_leases_notices_and_flags_of_files_and_calls_that_are_new(
+    machine, architecture, fcntl, ioctl
+):
+    leases = [decided(machine, architecture, fcntl, 3, command) for command in (1024, 1026, 1025, 2)]
+    assert leases == [DENIED, DENIED, ALLOWED, ALLOWED]  # F_GETLEASE tells nothing, F_SETFD is what `open` asks
+    flags = [decided(machine, architecture, ioctl, 3, command) for command in (0x40086602, 0x401C5820, 0x5401)]
+    assert flags == [DENIED, DENIED, ALLOWED]
+    assert [decided(machine, architecture, number) for number in (450, 451, 469, 2**30 - 1)] == [ALLOWED] + [
+        NO_SUCH_CALL
+    ] * 3
 
 
 def test_there_is_no_filter_for_other_architectures():

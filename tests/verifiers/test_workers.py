@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from whit.core.answers import completion_text
 from whit.core.types import Completion, Example
 from whit.verifiers import _workers
 from whit.verifiers._judge import judge
@@ -30,6 +32,9 @@ def ends(completion, example):
 
 def hangs(completion, example):
     time.sleep(60)
+
+def reads_numbers(completion, example):
+    return float(int(completion.removeprefix("#### ")) == int(example.gold))
 """
 
 
@@ -116,6 +121,76 @@ def test_a_slow_verifier_moves_to_the_workers(monkeypatch, named):
     monkeypatch.setattr(_workers, "_seconds", {})
     here, example = str(os.getpid()), named("slow")
     assert [judge_later(here, example).result().reward for _ in range(6)] == [1.0] * 4 + [0.0] * 2
+
+
+def verdicts_of(example: Example, *texts: str) -> list:
+    verdicts = Verdicts([example], lambda ids: texts[ids[0]])
+    for i in range(len(texts)):
+        verdicts.finished(0, i, Completion((i,), (0.0,), "stop"))
+    return [verdict for _, verdict in verdicts.groups()[0]]
+
+
+def test_a_completion_at_which_the_verifier_fails_is_wrong_if_the_gold_answer_passes(named):
+    right, wrong, raises = verdicts_of(replace(named("reads_numbers"), gold="7"), "7", "8", "seven")
+    assert right.correct and not wrong.correct and wrong.is_judged
+    assert (raises.status, raises.correct, raises.reward) == ("crash", False, 0.0)
+    assert raises.is_at_fault and raises.is_judged and "seven" in raises.reason
+
+
+def test_a_verifier_that_fails_at_the_gold_answer_too_has_judged_nothing(named):
+    (failed,) = verdicts_of(named("reads_numbers"), "7")  # its gold answer is "g"
+    assert failed.status == "crash" and not failed.is_at_fault and not failed.is_judged
+
+
+def test_the_gold_answer_is_asked_for_once_and_only_after_a_failure(monkeypatch, named):
+    asked = []
+    monkeypatch.setattr(_workers, "judge_later", lambda text, example: asked.append(text) or judge_later(text, example))
+    verdicts_of(replace(named("reads_numbers"), gold="7"), "7", "8")
+    assert asked == ["7", "8"]
+    verdicts_of(replace(named("reads_numbers"), gold="7"), "seven", "eight")
+    assert asked[2:] == ["seven", "eight", "#### 7"]
+
+
+def test_a_worker_that_does_not_come_up_is_nobody_s_fault(monkeypatch):
+    monkeypatch.setattr(_workers.sys, "executable", "/bin/false")
+    found = Pool(1).submit(_line("#### 7", EXAMPLE)).result()
+    assert (found.status, found.reason, found.is_judged) == ("not_started", "no worker process came up", False)
+
+
+PROGRAM = Example(
+    "1", "q", "def f(x): return x", verifier="python_tests", answer_format="plain",
+    metadata={"entry_point": "f", "tests": ["assert f(3) * f(3) == 9"]},
+)  # fmt: skip
+
+
+@pytest.mark.slow  # 40 s for all: algebra that does not end, and workers that start
+@pytest.mark.parametrize(
+    ("example", "completion"),
+    [
+        (Example("1", "q", "7", verifier="symbolic_equal"), "#### (x+y+z)^{999}"),
+        (Example("1", "q", "x+y=1", verifier="symbolic_equal"), "#### x+y=9^{9^{9}}"),
+        (PROGRAM, "def f(x): return (1 << 50_000_000) - 1"),  # the tests multiply it
+        (PROGRAM, "def f(x): return {i * (2**61 - 1) for i in range(50_000)}"),  # they have one hash
+        (Example("1", "q", "7", verifier="code_output"), "#### 0x" + "1" * 9_000),
+        (
+            Example(
+                "1",
+                "q",
+                "{}",
+                verifier="json_schema",
+                metadata={"schema": {"additionalProperties": {"multipleOf": 0.1}}},
+            ),
+            '#### {"a": 1e400}',
+        ),
+        (
+            Example("1", "q", "[]", verifier="json_schema", metadata={"schema": {"items": {"$ref": "#"}}}),
+            "#### " + "[" * 400 + "]" * 400,
+        ),
+    ],
+)
+def test_no_text_leaves_a_verifier_without_a_verdict(sandbox, example, completion):
+    gold, found = verdicts_of(example, completion_text(example), completion)
+    assert gold.correct and found.is_judged and not found.correct
 
 
 def test_verdicts_come_back_in_the_order_of_examples_and_samples_however_they_ended():

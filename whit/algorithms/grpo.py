@@ -23,18 +23,11 @@ def grpo(
     num_updates: Annotated[int, Field(ge=1)] = 1,
 ) -> Algorithm:
     """The original GRPO: sequence mean of token means, standard-deviation scaling, every group kept.
-
     The paper adds `kl = { weight = 0.04 }`, a setting of the stage; libraries now leave it out.
-
-    clip: how far the ratio of new to old probability of a token may leave 1 and still be pushed on.
-    clip_high: the same above 1; not set it is `clip`. DAPO takes 0.28, which lets rare tokens grow and keeps entropy up.
-    scale: what an advantage is divided by: the deviation of its group ("group"), of the batch, or nothing. That of a group
-        gives prompts that are nearly always or hardly ever solved more weight.
-    reduction: "sequence", the mean over completions of the means over their tokens; "token", the mean over all tokens of a
-        step; "constant", the sum over tokens divided by completions times `constant_length`.
+    clip, clip_high: how far below and above 1 a ratio still counts; clip_high is `clip` where not set, 0.28 in DAPO.
+    scale: what divides an advantage; the deviation of its group weighs prompts that nearly all or no rollouts solve more.
     constant_length: what reduction "constant" divides each sequence's sum by: Dr. GRPO's longest completion.
-    drop_equal: leave out groups whose rewards are all equal; they have no advantage, only a place in the denominator, which
-        makes the gradient of a step in which few prompts teach a smaller one.
+    drop_equal: leave out groups whose rewards are all equal; they have no advantage, only a place in the denominator.
     num_updates: optimizer steps on one batch of rollouts.
     """
     surrogate = partial(clipped_surrogate, clip=clip, clip_high=clip_high)

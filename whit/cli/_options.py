@@ -2,14 +2,31 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 Runs = Annotated[Path, typer.Option("--runs", help="Directory of runs and artifacts.", envvar="WHIT_RUNS")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON, for machines.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
+TASK = 'A task\'s name, a CSV / JSONL / Parquet file, or a table: {name = "code.jsonl", verifier = "python_tests"}.'
 RUNS = Path("runs")
+
+
+def task_spec(text: str, columns: str | None = None) -> str | dict[str, Any]:
+    """A task as a recipe holds it, from --task and --columns. Raises UsageError for a table that is none."""
+    from whit.core.errors import UsageError
+    from whit.core.settings import parse_value
+
+    spec = parse_value(text) if text.lstrip().startswith("{") else text
+    if isinstance(spec, dict) and isinstance(spec.get("name"), str):
+        return {**spec, "columns": columns} if columns else spec
+    if text.lstrip().startswith("{"):
+        raise UsageError(
+            f"--task {text}: this is no table with the name of a task or file. Write it as TOML, in quotes for the shell: "
+            """--task '{name = "code.jsonl", verifier = "python_tests"}'."""
+        )
+    return {"name": text, "columns": columns} if columns else text
 
 
 def resolve_device(device: str) -> str:

@@ -33,6 +33,19 @@ def columns(stream: TextIO) -> int:
     return shutil.get_terminal_size((WIDTH, 24)).columns if stream.isatty() else WIDTH
 
 
+def tell_task(task: Any) -> None:
+    """What was found in the file of a recipe's task: splits, columns, verifier, answer format. Of a named task, nothing."""
+    from whit.stages._task import is_file, load_task
+
+    if task is None or not is_file(task):
+        return
+    found = load_task(task)
+    sizes = [f"{len(examples):,} {split}" for split, examples in found.splits.items()]
+    note(f"{found.name}: {', '.join(sizes[:-1])} and {sizes[-1]} examples")
+    for line in found.notes:
+        note(line)
+
+
 def tell_check(line: dict[str, Any]) -> None:
     """A pre-flight check that is not ok; the same words once in a process."""
     text = f"{line['status']}: {line['check']}: {line['message']}. {line['remedy']}"
@@ -45,7 +58,7 @@ _told: set[str] = set()
 
 
 class Ticker:
-    """One line on stderr that is rewritten in place; nothing when stderr is not a terminal, but a line a minute."""
+    """One line on stderr that is rewritten in place; a line every 20 s where stderr is not a terminal."""
 
     def __init__(self) -> None:
         self.is_terminal = sys.stderr.isatty()
@@ -57,7 +70,7 @@ class Ticker:
         return columns(sys.stderr) - 1
 
     def show(self, text: str) -> None:
-        every = 0.2 if self.is_terminal else 60.0
+        every = 0.2 if self.is_terminal else 20.0
         if time.monotonic() - self.shown_at < every:
             return
         self.shown_at = time.monotonic()
@@ -110,6 +123,10 @@ class StageView:
                 note(f"{made}: " + ", ".join(f"{number:,} {name}" for name, number in counts.items()))
                 return
         stage, progress = self._stage(line), line.get("progress")
+        if "resumed" in line:
+            self.ticker.clear()
+            note(f"{stage}: goes on at {100 * line['progress']:.0f} %, after step {line['resumed']:,}")
+            return
         if line.get("found"):
             self.ticker.clear()
             note(f"{stage}: found, made earlier")
@@ -121,7 +138,7 @@ class StageView:
             self.stage, self.started, self.first = stage, time.monotonic(), progress
         shown = ("reward", "cross_entropy", "prediction", "explanation", *names("objective"), "entropy")
         found = dict.fromkeys(name for name in shown if isinstance(line.get(name), float))
-        numbers = [f"{name} {line[name]:.3f}" for name in list(found)[:3]]
+        numbers = [f"{name} {line[name]:.3f}" for name in list(found)[: 2 if "reward" in found else 3]]
         rate = f"{line['tokens'] / line['seconds']:.0f} tok/s" if line.get("tokens") and line.get("seconds") else ""
         left = time_left(time.monotonic() - self.started, progress - self.first, 1 - progress)
         self.ticker.show(f"{stage} {100 * progress:3.0f} %  {'  '.join([*numbers, rate, left])}")

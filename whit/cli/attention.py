@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
-from whit.cli._options import Device, Json, resolve_device
+from whit.cli._options import TASK, Device, Json, resolve_device, task_spec
 from whit.cli._show import as_json, note, say
 
 
 def attention(
     model: Annotated[str, typer.Argument(help="A model directory, GGUF file or hub name.")],
-    task: Annotated[str, typer.Option("--task", help="A task's name, or a CSV / JSONL / Parquet file.")],
+    task: Annotated[str, typer.Option("--task", help=TASK)],
     split: Annotated[str, typer.Option(help="train, dev, test or ood")] = "dev",
     items: Annotated[int, typer.Option(min=1, help="Prompts to look at.")] = 40,
     hide: Annotated[
@@ -34,7 +34,7 @@ def attention(
         policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
     )
     chosen: Split = split  # type: ignore[assignment]
-    found = measured(policy, renderer, load_task(task).take(chosen, items), hide)
+    found = measured(policy, renderer, load_task(task_spec(task)).take(chosen, items), hide)
     if out is not None:
         _draw(out, model, task, found)
     if json:

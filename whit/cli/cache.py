@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from whit.cli._options import Device, Json, resolve_device
+from whit.cli._options import TASK, Device, Json, resolve_device, task_spec
 from whit.cli._show import Ticker, as_json, note, say
 from whit.core.words import duration
 
@@ -14,7 +14,7 @@ def cache(
     teacher: Annotated[str, typer.Argument(help="A model directory, GGUF file or hub name.")],
     output: Annotated[Path, typer.Argument(help="The directory to write or to go on with.")],
     student: Annotated[str, typer.Option("--student", help="The model that will be trained: its template counts.")],
-    task: Annotated[str, typer.Option("--task", help="A task's name, or a CSV / JSONL / Parquet file.")],
+    task: Annotated[str, typer.Option("--task", help=TASK)],
     items: Annotated[int | None, typer.Option(min=1, help="So many problems, drawn at random; default all.")] = None,
     keep: Annotated[Literal["top", "sampled"], typer.Option(help="The likeliest tokens, or drawn ones.")] = "top",
     kept: Annotated[int | None, typer.Option(min=1, max=255, help="Tokens; default 16, or 50 draws.")] = None,
@@ -46,7 +46,7 @@ def cache(
     run = Run(output, facts, Ledger(), dtype=dtype, device=place, template=template)
     path, ticker = resolve_model(student), Ticker()
     renderer = renderer_at(path, template)
-    examples = choose_items(load_task({"name": task, "columns": columns} if columns else task).take("train"), items)
+    examples = choose_items(load_task(task_spec(task, columns)).take("train"), items)
     documents = [trace.document(renderer) for trace in gold_traces(renderer, examples)]
     policy = load_teacher(teacher, run)
     cache_teacher(

@@ -5,14 +5,15 @@ import importlib.util
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import as_json, say
+from whit.cli._options import RUNS, Device, Json, Runs, resolve_device, task_spec
+from whit.cli._show import as_json, say, tell_task
 from whit.core.words import size, wrapped
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def doctor(
         _show_machine(json)
         return
     recipes = _recipes(what, more or [], max_new_tokens, template)
+    tell_task(recipes[0].task)
     found = _check(recipes, runs, resolve_device(device), json)
     if any(checked["status"] == "failed" for checked in found):
         raise typer.Exit(1)
@@ -72,7 +74,7 @@ def _recipes(what: str, more: list[str], max_new_tokens: int, template: str | No
     if Path(what).suffix == ".toml" and "pipeline" in read_toml(Path(what)):
         study = Study.read(Path(what), more)
         return [study.recipe(spec.name, 0) for spec in study.pipeline]
-    is_data = len(more) == 1 and "=" not in more[0]
+    is_data = len(more) == 1 and ("=" not in more[0] or more[0].startswith("{"))
     if not is_data and (Path(what).suffix == ".toml" or what in library()):
         return [Recipe.read(what, more)]
     if not is_data:
@@ -80,12 +82,13 @@ def _recipes(what: str, more: list[str], max_new_tokens: int, template: str | No
             "write `whit doctor RECIPE model=DIR task=T`, or `whit doctor MODEL DATA` with a task or file."
         )
     # What a trainer of one's own would do with them: imitate gold, and sample.
-    shared = {"model": what, "task": more[0], "template": template, "max_new_tokens": max_new_tokens}
-    stages = {"sft": {"kind": "sft", "source": _source(more[0])}, "rl": {"kind": "rl"}}
+    task = task_spec(more[0])
+    shared = {"model": what, "task": task, "template": template, "max_new_tokens": max_new_tokens}
+    stages = {"sft": {"kind": "sft", "source": _source(task)}, "rl": {"kind": "rl"}}
     return [Recipe.make({"name": name, "stage": [stage], **shared}) for name, stage in stages.items()]
 
 
-def _source(task: str) -> str:
+def _source(task: Any) -> str:
     from whit.recipes.machine import has_rationales
 
     return "rationales" if has_rationales(task) else "answers"
@@ -143,8 +146,24 @@ def _machine() -> list[tuple[str, str, str]]:
         rows.append(("gpu", "none: everything runs on the CPU", ""))
     fast = bfloat16_pays()
     rows.append(("bfloat16", "faster than float32, as measured" if fast else "slower than float32, which is used", ""))
+    rows.append(_sandbox())
     rows.append(("operators", f"PyTorch's: {why_not()}" if why_not() else "compiled for this processor", ""))
     return rows
+
+
+def _sandbox() -> tuple[str, str, str]:
+    """Whether programs that a model wrote can be run here, as the verifier `python_tests` does."""
+    from whit.core.errors import SandboxError
+    from whit.verifiers._sandbox import check_sandbox
+
+    try:
+        binary = check_sandbox()
+    except SandboxError as error:
+        return "sandbox", "none, so python_tests, humaneval and mbpp cannot judge here", str(error)
+    if binary is None:
+        return "sandbox", "none: WHIT_UNSAFE_CODE=1 runs programs that a model wrote without isolation", ""
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    return "sandbox", f"ok ({said or binary})", ""
 
 
 def _packages() -> list[tuple[str, str, str]]:

@@ -1,12 +1,13 @@
 """`whit evaluate MODEL --task T`: the score of any model on any task or file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import StageView, as_json, note, say
+from whit.cli._options import RUNS, TASK, Device, Json, Runs, resolve_device, task_spec
+from whit.cli._show import StageView, as_json, note, say, tell_task
+from whit.core.words import plural
 
 # Lenient takes an answer in any form; strict, only in the one that the prompt asks for.
 WORDS = {
@@ -15,14 +16,17 @@ WORDS = {
     "tokens": "tokens a completion", "greedy_accuracy": "greedy accuracy, lenient",
     "greedy_strict": "greedy accuracy, strict", "greedy_format_rate": "greedy, in the form",
     "greedy_truncated": "greedy, cut off", "greedy_tokens": "greedy, tokens", "statuses": "judged by the verifier",
-    "shots": "examples shown before",
+    "verifier": "verifier", "answer_format": "answer format", "shots": "examples shown before",
+    "too_long": "too long for the context",
 }  # fmt: skip
 LABEL = max(map(len, WORDS.values()))
 
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model directory, GGUF file or hub name.")],
-    task: Annotated[str, typer.Option("--task", help="A task's name, or a CSV / JSONL / Parquet file.")],
+    task: Annotated[
+        str | None, typer.Option("--task", help=f"{TASK} Default: that of the run, if MODEL is one.")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, dev, test or ood")] = "test",
     items: Annotated[int | None, typer.Option(help="Score so many items, drawn at random; default all.")] = None,
     samples: Annotated[
@@ -46,7 +50,7 @@ def evaluate(
     from whit.recipes.scoring import score
 
     recipe = Recipe.make({
-        "name": "evaluate", "model": model, "task": {"name": task, "columns": columns} if columns else task,
+        "name": "evaluate", "model": model, "task": _own_task(model, columns) if task is None else task_spec(task, columns),
         "template": template, "dtype": dtype, "max_new_tokens": max_new_tokens, "stage": [{"kind": "sft"}],
         "evaluate": {"items": items, "split": split},
     })  # fmt: skip
@@ -54,6 +58,7 @@ def evaluate(
     assert start is not None
     view = StageView()
     site = Site(runs, device=resolve_device(device), notify=view)
+    tell_task(recipe.task)
     result = score(start, recipe, site, samples=samples, way="few_shot" if few_shot else "zero_shot")
     view.ticker.clear()
     if items and items > result.summary["num_items"]:
@@ -66,6 +71,8 @@ def evaluate(
         label = WORDS.get(name, name)
         if isinstance(value, dict):  # how many completions the verifier could judge
             say(f"{label:<{LABEL}} {', '.join(f'{number:,} {status}' for status, number in value.items()):>22}")
+        elif name == "too_long":
+            say(f"{label:<{LABEL}} {plural(value, 'item'):>22}")
         elif isinstance(value, list):
             say(f"{label:<{LABEL}} {Interval(*value).percent():>22}")
         else:
@@ -74,3 +81,21 @@ def evaluate(
         shares = [Interval(*row[name]).percent() for name in ("accuracy", "greedy_accuracy") if name in row]
         say(f"{f'{by} {fact}':<{LABEL}} {shares[0]:>22}  {row['num_items']:,} items")
     say(result.path)
+
+
+def _own_task(model: str, columns: str | None) -> Any:
+    """The task of a run, said beside the result. Raises UsageError where the model is none."""
+    from whit.core.errors import UsageError
+    from whit.core.settings import toml_value
+    from whit.recipes.needs import task_made_with
+
+    found = task_made_with(model)
+    if found is None:
+        raise UsageError(
+            f"what should {model} be asked? Give --task, with a task's name, a file or a table. Only the directory of a "
+            "run has a task of its own."
+        )
+    if columns:
+        raise UsageError(f"--columns {columns}: the columns of which file? Give --task too, or leave both out.")
+    note(f"task of the run: {toml_value(found)}")
+    return found

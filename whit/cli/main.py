@@ -15,6 +15,7 @@ from whit.cli.doctor import doctor
 from whit.cli.evaluate import evaluate
 from whit.cli.export import export
 from whit.cli.generate import generate
+from whit.cli.icl import icl
 from whit.cli.inspect import inspect
 from whit.cli.parts import parts
 from whit.cli.plan import plan
@@ -38,7 +39,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS = (
-    demo, study, run, plan, evaluate, generate, write, cache, chat, parts, runs, report, export, inspect, doctor, attention,
+    demo, study, run, plan, evaluate, generate, write, cache, chat, parts, runs, report, export, inspect, doctor,
+    attention, icl,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -1,14 +1,18 @@
 """`whit run RECIPE [a.b=c ...]`: one pipeline, one seed."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
 import typer
 
 from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
-from whit.cli._show import StageView, as_json, note, say
+from whit.cli._show import StageView, as_json, note, say, tell_task
+from whit.core.parts import names
 from whit.core.words import duration, outcome_words, plural
 
+MIN_MOVED = 4  # steps at either end, that a movement is read off
 UNSPENT = 0.15  # of the budget, from which on it is remarked
 
 
@@ -45,6 +49,7 @@ def run(
     chosen = Recipe.read(frozen) if is_begun else freeze_budget(chosen, site)
     if not (is_begun or anyway):
         require_first_steps(chosen)
+    tell_task(chosen.task)
     result = execute(chosen, site, directory)
     view.ticker.clear()
     if json:
@@ -52,9 +57,13 @@ def run(
     else:
         for stage in result["stages"]:
             say(f"{stage['kind']:<10} {stage['flops']:.3g} FLOPs  {duration(stage['seconds'])}  {stage['path']}")
+            if moved := movement(Path(stage["path"])):
+                say(f"{'':<10} {moved}")
         if result["score"] and result["stages"]:
             accuracy = Interval(*result["score"]["accuracy"])
-            say(f"accuracy   {accuracy.percent()}  {result['score']['num_items']} items")
+            too_long = result["score"].get("too_long", 0)
+            beside = f", {too_long:,} too long for the context" if too_long else ""
+            say(f"accuracy   {accuracy.percent()}  {result['score']['num_items']} items{beside}")
         say(str(directory))
     if result["outcome"] != "finished":
         note(f"{outcome_words(result['outcome'])}: {result['error']}")
@@ -63,6 +72,19 @@ def run(
             note(f"warning: {warning}")
     if result["outcome"] == "failed":
         raise typer.Exit(1)
+
+
+def movement(artifact: Path) -> str:
+    """How the reward, or the loss, of a stage moved: the means of its first and last tenths; "" where there are too few."""
+    from whit.core.rundir import read_metrics
+
+    lines = read_metrics(artifact / "metrics.jsonl")
+    for name in ("reward", "cross_entropy", *names("objective")):
+        values = [line[name] for line in lines if isinstance(line.get(name), float)]
+        if len(values) >= 2 * MIN_MOVED:
+            part = max(MIN_MOVED, len(values) // 10)
+            return f"{name} {fmean(values[:part]):.3g} to {fmean(values[-part:]):.3g} in {len(values):,} steps"
+    return ""
 
 
 def shortfalls(stages: list[dict[str, Any]], flops: float) -> Iterator[str]:

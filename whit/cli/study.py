@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from whit.cli._options import RUNS, Device, Json, Runs, resolve_device
+from whit.cli._options import RUNS, TASK, Device, Json, Runs, resolve_device, task_spec
 from whit.cli._show import Ticker, as_json, note, say, tell_check, time_left
 from whit.core.words import count, duration, outcome_words
 
@@ -22,7 +22,7 @@ NUM_SEEDS = 3
 def study(
     file: Annotated[Path | None, typer.Argument(help="An edited study.toml to run, instead of the options.")] = None,
     model: Annotated[str | None, typer.Option(help="A model directory, GGUF file or hub name.")] = None,
-    task: Annotated[str | None, typer.Option(help="A task's name, or a CSV / JSONL / Parquet file.")] = None,
+    task: Annotated[str | None, typer.Option(help=TASK)] = None,
     hours: Annotated[float | None, typer.Option(min=0.0, help="Wall time that the whole study may take here.")] = None,
     flops: Annotated[float | None, typer.Option(min=0.0, help="Ceiling of one pipeline, instead of hours.")] = None,
     money: Annotated[
@@ -74,10 +74,9 @@ def study(
             )
         if money is not None and price is None:
             raise UsageError(f"--money {money:g} buys hours at a price: add --price, of an hour of this machine.")
-        spec: str | dict[str, Any] = {"name": task, "columns": columns} if columns else task
         asked = {
-            "model": model, "task": spec, "hours": hours, "flops": flops, "teacher": teacher, "seeds": seeds,
-            "max_new_tokens": max_new_tokens, "template": template, "money": money, "price": price,
+            "model": model, "task": task_spec(task, columns), "hours": hours, "flops": flops, "teacher": teacher,
+            "seeds": seeds, "max_new_tokens": max_new_tokens, "template": template, "money": money, "price": price,
         }  # fmt: skip
         directory = runs / _name(asked)
         chosen = _planned(asked, directory, workers, device, plan_only)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from whit.cli._options import Device, Json, resolve_device
+from whit.cli._options import TASK, Device, Json, resolve_device, task_spec
 from whit.cli._show import Ticker, as_json, note, say
 from whit.core.words import duration
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def write(
     model: Annotated[str, typer.Argument(help="The teacher: a model directory, GGUF file, hub name or server's URL.")],
     output: Annotated[Path, typer.Argument(help="The file to write or to go on with, .jsonl.")],
-    task: Annotated[str, typer.Option("--task", help="A task's name, or a CSV / JSONL / Parquet file.")],
+    task: Annotated[str, typer.Option("--task", help=TASK)],
     split: Annotated[Literal["train", "dev"], typer.Option(help="Whose problems.")] = "train",
     items: Annotated[int | None, typer.Option(min=1, help="So many problems, drawn at random; default all.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Solutions a problem.")] = 1,
@@ -67,7 +67,7 @@ def write(
         )
     chosen = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens}
     sampling = parse_model(Sampling, chosen, "write")
-    examples = choose_items(load_task({"name": task, "columns": columns} if columns else task).take(split), items)
+    examples = choose_items(load_task(task_spec(task, columns)).take(split), items)
     found: dict[str, Any]
     asked: Asked | None = None
     if is_url:

@@ -16,23 +16,51 @@ INSTRUCTIONS: dict[AnswerFormat, str] = {
     "plain": "Write the final answer only.",
 }
 """What a prompt adds to ask for each answer format."""
+ASK_FOR_PROGRAM = "Answer with the whole Python code in one block that starts with ```python and ends with ```."
 
-# A number does not start inside a word or another number ('x2', the 3 of '10-3' is not -3).
+MAGNITUDES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+NUMBER_WORDS = (
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|"
+    "eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|trillion"
+)
+# A number does not start inside a word or another number ('x2', the 3 of '10-3' is not -3), nor at an em dash: '—3' may
+# be -3. Exponents have three digits at most, so that no text costs time.
 NUMBER = re.compile(
-    r"(?:(?<![A-Za-z0-9)])(?P<minus>-)|(?<![A-Za-z0-9]))"
-    r"(?:(?P<whole>\d+) (?P<part>\d+/\d+)(?!\d)|(?P<top>{one})(?:\s?/\s?(?P<bottom>{one}))?)".replace(
-        "{one}", r"(?:(?:\d{1,3}(?:,\d{3}(?!\d))+|\d+)(?:\.\d+)?|\.\d+)"
-    ),
+    r"(?:(?<![A-Za-z0-9)—―])(?P<minus>-)|(?<![A-Za-z0-9—―]))"
+    r"(?:(?P<whole>\d+) (?P<part>\d+/\d+)(?!\d)|(?P<top>{one})(?:\s?/\s?(?P<bottom>{one}))?)"
+    r"(?:\s{0,2}[x×*·]\s{0,2}10\s?\^\s?[{(]?\s?(?P<tens>[+-]?\d{1,3})(?!\d)\s?[})]?)?"
+    r"(?:\s?(?P<magnitude>(?i:{magnitudes}))s?(?![A-Za-z]))?".replace(
+        "{one}", r"(?:(?:\d{1,3}(?:,\d{3}(?!\d))+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{1,3}(?!\d))?"
+    ).replace("{magnitudes}", "|".join(MAGNITUDES)),
     re.ASCII,
 )
 # What may stand before a leading number: signs of currency, emphasis and LaTeX, and the left side of 'x = 5 + 4 = 9'.
-LEAD = re.compile(r"(?:[^\n=A-WYZa-wyz]*=)*+(?:[^\w.-]|_)*+")
+LEAD = re.compile(r"(?:[^\n=A-WYZa-wyz]*=)*+(?:[^\w.±∓√—―-]|[—―](?!\d)|_)*+")
+# What makes of a number the start of something else: '18 - 3', '3 eggs + 2 eggs', '2x + 3', '5^2', '18!', '2√3', '101_2',
+# '3e9999', '18k', '7 or 8', '18 and a half'. A sign counts where a number follows: '18 - she eats 3' has a dash.
+GOES_ON = re.compile(
+    r"(?:\(\d|:\d|[*_]{0,2}[ \t]*+(?:"
+    r"!(?!\s+[A-Za-z])|\^(?!\s?\{?\s?\\circ)|[⁰¹²³⁴-⁹⁺⁻ⁿ√π∞]|\\(?:sqrt|pi|pm|mp|frac|binom|ln|log|sin|cos|tan)|_\{?\d"
+    r"|(?!(?<=\s)m[23]\b)(?:[%°]|[a-zA-Z](?![a-zA-Z]))?[ \t]*+(?:(?:[-+*/×·÷<>≤≥±∓,;]|\*\*)[ \t]*+[-+]?[$(\[]*)?\d"
+    r"|[a-zA-Z][a-zA-Z ]{0,30}(?:[+*/×÷=]| - ?)[ ]?[$(]*\d"
+    r"|(?:\\text\{\s?)?(?:or|and|to|plus|minus|times|over|divided by|point)[\s}]{1,3}(?:[-$]?\d|(?:{words})\b)"
+    r"|(?:and (?:an?|one|two|three)[ -])?(?:hal(?:f|ves)|thirds?|fifths?|eighths?|ninths?|(?:{words})ths?)\b"
+    r"|and (?:a|one|three)[ -]quarters?\b|(?:squared|cubed|factorial|(?:{magnitudes})s?|[kKMB]|bn|mn)\b))".replace(
+        "{words}", NUMBER_WORDS
+    ).replace("{magnitudes}", "|".join(MAGNITUDES))
+)
+UNREADABLE = re.compile(r"(?:[±∓√—―-]|(?:sqrt|pm|mp|binom)\b)[^A-Za-z0-9\n]*+\d")
+LONE_MINUS = re.compile(r"(\A[\s*_\[\\(]{0,9}|[=(:][ ]{0,3})-\s{1,3}(?=\.?\d)")
+MINUS_WORD = re.compile(r"(?<![\d)%])(?<![\d)%] )\b(?:minus|negative)\s{1,3}(?=\.?\d)", re.IGNORECASE)
+SPACED = re.compile(r"(?<![\w.,])\d{1,3}(?: \d{3})+(?![\w/,])", re.ASCII)
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 UNIT = re.compile(r"[^\n.?!;:]{0,40}(?:\s*\\\])?[.\s]*")  # '\\]' closes a LaTeX display
 BRACES = re.compile(r"\\boxed\s{0,4}\{|\\.|[{}]", re.DOTALL)
 NOTE = re.compile(r"<<([^<>]*)>>")  # GSM8K's '48/2 = <<48/2=24>>24': calls of a calculator that no model here has
 MAX_NUMBER_CHARS = 400  # Python refuses to convert 4,300 digits and more; a looping model writes them
 CHARACTERS = str.maketrans(
-    {"−": "-", "–": "-", "‑": "-", "⁄": "/", "\u00a0": " ", "\u202f": "", "\u2009": ""}  # the last two: 1 234
+    {"−": "-", "–": "-", "‑": "-", "‒": "-", "﹣": "-", "－": "-", "⁄": "/"}
+    | {"\u00a0": " ", "\u202f": "", "\u2009": ""}  # the last two: 1 234
 )
 
 
@@ -68,20 +96,38 @@ def completion_text(example: Example, *, with_rationale: bool = True) -> str:
 def parse_number(text: str) -> Fraction | None:
     """The one number that the whole of `text` states, exactly; None when it states none or several.
 
-    Reads '$1,080', '18.00', '-3', '1/2', '1 1/2', LaTeX fractions, '5 + 4 = 9', and '9 apples': a unit may follow.
+    Reads '$1,080', '18.00', '- 3', 'minus 3', '1/2', '1 1/2', LaTeX fractions, '5 + 4 = 9', '3e5', '3 × 10^5',
+    '18 thousand', and '9 apples': a unit may follow, and a dozen is one.
     A percent sign is a unit: '50%' is 50, because word problems that ask for a percentage have 50 as their answer.
+    What is left to work out, such as '18 - 3', '5^2' or '18!', is no number, nor is '—3', where the dash may be a minus.
     """
-    text = _plain(text).strip()
+    text = _of_one_number(text).strip()
     found = _leading(text)
     if found is None or not UNIT.fullmatch(text, found.end()) or NUMBER.search(text, found.end()):
         return None
     return _value(found)
 
 
+def is_bare_number(text: str) -> bool:
+    """Whether `text` is a number and nothing else that `parse_number` leaves out, such as the unit of '9 apples'.
+
+    Signs of currency, percent and emphasis, and a full stop, may stand beside it.
+    """
+    return NUMBER.fullmatch(_of_one_number(text).lstrip("*_ \n").rstrip("%\\.*_ \n")) is not None
+
+
 def leading_number(text: str) -> Fraction | None:
-    """The number with which `text` starts, whatever follows it."""
-    found = _leading(_plain(text))
+    """The number with which `text` starts, whatever words follow it; None for '18 - 3', as `parse_number` says."""
+    found = _leading(_of_one_number(text))
     return _value(found) if found else None
+
+
+def is_unfinished(text: str) -> bool:
+    """Whether `text` starts with something to work out or to choose from, such as '18 - 3', '5^2', '±3' or '7 or 8'."""
+    text = _of_one_number(text)
+    start = _lead_end(text)
+    found = NUMBER.match(text, start)
+    return bool(GOES_ON.match(text, found.end()) if found else UNREADABLE.match(text, start))
 
 
 def last_number(text: str) -> Fraction | None:
@@ -120,14 +166,27 @@ def _plain(text: str) -> str:
     text = text.translate(CHARACTERS).replace("{,}", ",").replace("\\!", "").replace("\\,", "")
     text = re.sub(r"(?<=\d)\\[dt]?frac", r" \\frac", text)  # 1\frac{1}{2} is one and a half
     text = re.sub(r"\\[dt]?frac(?:(\d)(\d)|\{([^{}]{0,99})\}\{([^{}]{0,99})\})", r"\1\3/\2\4", text)
+    text = re.sub(r"\\(?:times|cdot)(?![a-zA-Z])", "×", text).replace("\\div", "÷")
+    text = re.sub(r"(?<=10)[⁺⁻]?[⁰¹²³⁴-⁹]{1,9}", lambda power: "^" + power[0].translate(SUPERSCRIPTS), text)
     text = re.sub(r"(?<=-)\\?[$€£¥₹]", "", text)
-    return re.sub(r"\\?[$€£¥₹]", " ", text)
+    text = re.sub(r"\\?[$€£¥₹]", " ", text)
+    return MINUS_WORD.sub("-", LONE_MINUS.sub(r"\1-", text))
+
+
+def _of_one_number(text: str) -> str:
+    """As `_plain`, with '1 000' as one number: in running text it may be two."""
+    return SPACED.sub(lambda number: number[0].replace(" ", ""), _plain(text))
 
 
 def _leading(text: str) -> re.Match[str] | None:
+    found = NUMBER.match(text, _lead_end(text))
+    return None if found is None or GOES_ON.match(text, found.end()) else found
+
+
+def _lead_end(text: str) -> int:
     lead = LEAD.match(text)
     assert lead is not None  # it matches the empty text
-    return NUMBER.match(text, lead.end())
+    return lead.end()
 
 
 def _value(found: re.Match[str]) -> Fraction | None:
@@ -140,4 +199,5 @@ def _value(found: re.Match[str]) -> Fraction | None:
             value = Fraction(found["top"].replace(",", "")) / Fraction((found["bottom"] or "1").replace(",", ""))
     except ZeroDivisionError:
         return None
+    value *= Fraction(10) ** int(found["tens"] or 0) * MAGNITUDES.get((found["magnitude"] or "").lower(), 1)
     return -value if found["minus"] else value

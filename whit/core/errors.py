@@ -55,6 +55,14 @@ class TemplateError(WhitError, ValueError):
     """Text cannot be rendered to tokens: no chat template, or a prompt longer than the context."""
 
 
+class PromptTooLongError(TemplateError):
+    """A prompt leaves no room in the model's context. num_tokens: of the prompt; max_length: of the context."""
+
+    def __init__(self, message: str, num_tokens: int, max_length: int):
+        super().__init__(message)
+        self.num_tokens, self.max_length = num_tokens, max_length
+
+
 class PreflightError(WhitError, RuntimeError):
     """A check before the first step found that a run would go wrong in silence."""
 

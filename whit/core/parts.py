@@ -62,6 +62,14 @@ def find(kind: str, name: str) -> Callable[..., Any]:
     return part
 
 
+def declared(kind: str, name: str, what: str) -> Any:
+    """What the file of a part says beside it, such as a verifier's `ask_for`; None where it says nothing.
+
+    Nothing is looked for in a file of the user's own.
+    """
+    return None if ":" in name else getattr(sys.modules[find(kind, name).__module__], what, None)
+
+
 def bind(kind: str, name: str, settings: Mapping[str, Any], path: str = "") -> Callable[..., Any]:
     """The part with its settings fixed; names, types and ranges of the settings are checked here.
 

@@ -68,7 +68,7 @@ class Run:
     dtype: str = "float32"
     device: str = "cpu"
     notify: Notify = silent
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = 10.0
     snapshots: tuple[float, ...] = ()
     lr_factor: float = 1.0
     compile: bool = False

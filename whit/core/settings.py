@@ -38,8 +38,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is not valid TOML: {error}") from error
 
 
+# What a recipe writes as a name, or as a table of the name and its settings.
+NAMED = ("task", "algorithm", "reward", "form", "shaping", "curriculum", "transform")
+
+
 def override(tree: dict[str, Any], assignment: str) -> None:
-    """Set one value by its dotted name, in place: `stage.2.optim.lr=2e-5`; stages count from 1."""
+    """Set one value by its dotted name, in place: `stage.2.optim.lr=2e-5`; stages count from 1.
+
+    A setting below a part that is written as its name, such as `task.verifier=regex`, makes a table of the name.
+    """
     name, equals, text = assignment.partition("=")
     if not equals:
         raise RecipeError(f"'{assignment}' is not an override. Write name=value, such as stage.1.optim.lr=2e-5.")
@@ -55,11 +62,21 @@ def override(tree: dict[str, Any], assignment: str) -> None:
         else:
             index = key
         if last:
-            node[index] = _parse(text.strip())
+            node[index] = parse_value(text.strip())
         else:
+            if key in NAMED and isinstance(node, dict) and isinstance(node.get(key), str):
+                node[key] = {"name": node[key]}
             node = node[index] if isinstance(node, list) else node.setdefault(index, {})
             if not isinstance(node, dict | list):
                 raise RecipeError(f"'{name}': '{key}' holds a value and has nothing below it.")
+
+
+def parse_value(text: str) -> Any:
+    """A value as a command line gives it: TOML, and else text as it is."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def parse_model(model: type[M], values: Mapping[str, Any], where: str = "") -> M:
@@ -193,13 +210,6 @@ def _model_at(model: Any, path: tuple[int | str, ...]) -> Any:
         candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
         model = next((c for c in candidates if inspect.isclass(c) and issubclass(c, BaseModel)), model)
     return model
-
-
-def _parse(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _toml_lines(table: Mapping[str, Any], prefix: str) -> list[str]:

@@ -59,19 +59,28 @@ class Verdict:
     correct: the answer found anywhere by the lenient rule equals the gold answer: the deciding metric.
     strict: correct, and written in the form that the prompt asked for.
     has_format: that form is present, right or wrong.
-    status: "ok" when a judgement was made, right or wrong; anything else is counted and shown, never a silent zero.
-        "undecided": the verifier's prover gave up.
+    status: "ok" and "no_answer" when a judgement was made, right or wrong; the others are counted and shown, never a silent
+        zero. "crash": the verifier raised or ended its process; "timeout": it took too long; "undecided": its prover gave
+        up; "bad_gold": the example cannot be judged; "not_started": its sandbox or worker did not come up.
     reward: set by verifiers that know more than right and wrong: a user's reward function, a ladder; a reward part
         reads `correct` otherwise.
+    is_at_fault: after "crash", "timeout" or "undecided", that the verifier takes the example's gold answer: so it was the
+        completion that brought it down, and is wrong.
     """
 
     correct: bool
     strict: bool = False
     has_format: bool = False
     answer: str | None = None
-    status: Literal["ok", "no_answer", "bad_gold", "timeout", "undecided", "crash"] = "ok"
+    status: Literal["ok", "no_answer", "bad_gold", "timeout", "undecided", "crash", "not_started"] = "ok"
     reason: str = ""
     reward: float | None = None
+    is_at_fault: bool = False
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it says something of the completion, so that its reward counts."""
+        return self.status in ("ok", "no_answer") or self.is_at_fault
 
 
 @dataclass(frozen=True, slots=True)

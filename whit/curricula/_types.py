@@ -11,7 +11,7 @@ from whit.core.types import Example
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How a prompt went: its place among the examples, and the share of its completions that were right."""
+    """How a prompt went: its place among the examples, and the share that was right of its completions that were judged."""
 
     index: int
     pass_rate: float
@@ -37,7 +37,7 @@ class Curriculum:
         return self.next_of("", range(len(self.examples)), count)
 
     def see(self, tried: Sequence[Tried]) -> None:
-        """Told of every prompt that was sampled, whether it is trained on or not."""
+        """Told of every prompt that was sampled and judged, whether it is trained on or not."""
 
     def next_of(self, pool: str, members: Sequence[int], count: int, avoid: Collection[int] = frozenset()) -> list[int]:
         """The next members of a pool that are not to be avoided, in an order of each epoch's own; each once.

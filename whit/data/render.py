@@ -7,7 +7,7 @@ generation will see, and the supervised span is exact to the token.
 from collections.abc import Sequence
 from typing import Any
 
-from whit.core.errors import TemplateError
+from whit.core.errors import PromptTooLongError, TemplateError
 from whit.core.types import Message
 from whit.data.batch import Document
 
@@ -45,13 +45,15 @@ class Renderer:
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids up to where the assistant's text begins.
 
-        Raises TemplateError when they leave no room in the model's context.
+        Raises PromptTooLongError, which is a TemplateError, when they leave no room in the model's context.
         """
         ids = self._encode(self._text(messages, open_turn=True))
         if len(ids) >= self.max_length:
-            raise TemplateError(
+            raise PromptTooLongError(
                 f"a prompt has {len(ids)} tokens and the model's context holds {self.max_length}: "
-                f"'{messages[-1].content[:60]}...'. Shorten it, or use a model with a longer context."
+                f"'{messages[-1].content[:60]}...'. Shorten it, or use a model with a longer context.",
+                len(ids),
+                self.max_length,
             )
         return ids
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from whit.core.errors import RunError, UsageError
+from whit.core.errors import PromptTooLongError, RunError, UsageError
 from whit.core.ledger import Ledger
 from whit.core.rundir import write_beside
-from whit.core.types import Ask, Example, Interval
+from whit.core.types import Ask, Completion, Example, Interval, Verdict
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
@@ -53,7 +53,10 @@ class Evaluation:
         return list({record["id"]: record["group"] for record in self.records}.values())
 
     def summary(self) -> dict[str, Any]:
-        """Named numbers; a share comes as [estimate, low, high], its interval clustered by group."""
+        """Named numbers; a share comes as [estimate, low, high], its interval clustered by group.
+
+        too_long: items that could not be asked and count as wrong, if there are such.
+        """
         groups = self.groups
         out: dict[str, Any] = {"num_items": len(groups)}
         for greedy, prefix in ((False, ""), (True, "greedy_")):
@@ -78,6 +81,8 @@ class Evaluation:
                         out[f"majority@{k}"] = _triple(clustered_mean(self._majority(k), groups))
         statuses = [record["status"] for record in self.records]
         out["statuses"] = {status: statuses.count(status) for status in sorted(set(statuses))}
+        if too_long := {record["id"] for record in self.records if record.get("too_long")}:
+            out["too_long"] = len(too_long)
         return out
 
     def by(self, fact: str) -> dict[Any, dict[str, Any]]:
@@ -134,33 +139,68 @@ def evaluate(
 
     max_new_tokens: longer completions are cut off and counted as truncated.
     ledger: charged under "evaluate" when given.
+    An item whose prompt does not fit the model's context is not asked: its records are wrong ones without a text, with the
+    status "no_answer" and the reason. Raises PromptTooLongError when none fits.
     """
-    prompts = [renderer.prompt(list(ask(example))) for example in examples]
+    asked, prompts, too_long = _prompts(renderer, examples, ask)
     engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode, max_rows=max_rows)
-    keys = [example.id for example in examples]
+    keys = [example.id for example in asked]
     records: list[dict[str, Any]] = []
     rounds = [(profile, num_samples, False)] if num_samples else []
     rounds += [(GREEDY_PROFILE, 1, True)] if with_greedy else []
     for sampling, count, greedy in rounds:
         sampling = sampling.model_copy(update={"max_new_tokens": max_new_tokens})
         started = time.perf_counter()
-        verdicts = Verdicts(examples, renderer.decode)
+        verdicts = Verdicts(asked, renderer.decode)
         groups = engine.generate(
             prompts, sampling, num_samples=count, seed=seed, keys=keys, notify=notify, finished=verdicts.finished
         )
         if ledger is not None:
             flops, tokens = engine.flops(prompts, groups)
             ledger.charge("evaluate", flops=flops, tokens=tokens, seconds=time.perf_counter() - started)
-        for example, group, judged in zip(examples, groups, verdicts.groups(), strict=True):
+        written = iter(zip(groups, verdicts.groups(), strict=True))
+        for number, example in enumerate(examples):
+            if number in too_long:
+                records += [_not_asked(example, sample, greedy, too_long[number]) for sample in range(count)]
+                continue
+            group, judged = next(written)
             for sample, (completion, (text, verdict)) in enumerate(zip(group, judged, strict=True)):
-                records.append({
-                    "id": example.id, "group": example.group, "sample": sample, "greedy": greedy, "prompt": example.prompt,
-                    "gold": example.gold, "completion": text, "answer": verdict.answer, "correct": verdict.correct,
-                    "strict": verdict.strict, "has_format": verdict.has_format, "status": verdict.status,
-                    "reason": verdict.reason, "num_tokens": len(completion.ids), "truncated": completion.finish == "length",
-                    "facts": {key: value for key, value in example.metadata.items() if isinstance(value, FACT)},
-                })  # fmt: skip
+                records.append(_record(example, sample, greedy, completion, text, verdict))
     return Evaluation(tuple(records))
+
+
+def _prompts(
+    renderer: Renderer, examples: Sequence[Example], ask: Ask
+) -> tuple[list[Example], list[list[int]], dict[int, PromptTooLongError]]:
+    """The examples that can be asked, with their prompts; and why not, by their place, for the others."""
+    asked, prompts, too_long = list[Example](), list[list[int]](), dict[int, PromptTooLongError]()
+    for number, example in enumerate(examples):
+        try:
+            prompts.append(renderer.prompt(list(ask(example))))
+            asked.append(example)
+        except PromptTooLongError as error:
+            too_long[number] = error
+    if too_long and not asked:
+        raise next(iter(too_long.values()))
+    return asked, prompts, too_long
+
+
+def _record(
+    example: Example, sample: int, greedy: bool, completion: Completion, text: str, verdict: Verdict
+) -> dict[str, Any]:
+    return {
+        "id": example.id, "group": example.group, "sample": sample, "greedy": greedy, "prompt": example.prompt,
+        "gold": example.gold, "completion": text, "answer": verdict.answer, "correct": verdict.correct,
+        "strict": verdict.strict, "has_format": verdict.has_format, "status": verdict.status,
+        "reason": verdict.reason, "num_tokens": len(completion.ids), "truncated": completion.finish == "length",
+        "facts": {key: value for key, value in example.metadata.items() if isinstance(value, FACT)},
+    }  # fmt: skip
+
+
+def _not_asked(example: Example, sample: int, greedy: bool, error: PromptTooLongError) -> dict[str, Any]:
+    reason = f"the prompt has {error.num_tokens} tokens, the context {error.max_length}"
+    verdict = Verdict(correct=False, status="no_answer", reason=reason)
+    return {**_record(example, sample, greedy, Completion((), (), "stop"), "", verdict), "too_long": True}
 
 
 def _triple(interval: Interval) -> list[float]:

@@ -1,8 +1,12 @@
 """What a run needs and a library recipe leaves open: refused before the first stage, and before anything is written."""
 
 from pathlib import Path
+from typing import Any
 
 from whit.core.errors import BudgetError, RecipeError, WhitError
+from whit.core.files import read_record
+from whit.core.settings import read_toml
+from whit.core.types import Artifact
 from whit.recipes.recipe import Recipe
 from whit.stages._kinds import needs_teacher
 from whit.stages._model import model_shape
@@ -23,6 +27,19 @@ def scored_items(recipe: Recipe, unknown: int) -> int:
     except WhitError:
         return asked or unknown
     return min(asked, there) if asked else there
+
+
+def task_made_with(model: str) -> Any:
+    """The task of the run, the study or the artifact that a directory holds; None where it is none of these."""
+    directory = Path(model).expanduser()
+    if (directory / "leaderboard.json").exists():
+        best = read_record(directory / "leaderboard.json")["best_run"]
+        directory = directory / "runs" / str(best)
+    if (directory / "recipe.toml").exists():
+        return read_toml(directory / "recipe.toml").get("task")
+    if (directory / "artifact.json").exists():
+        return Artifact(directory, "").facts()["facts"]["settings"].get("task")
+    return None
 
 
 def check_runs(recipe: Recipe) -> None:

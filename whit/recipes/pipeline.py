@@ -34,7 +34,7 @@ class Site:
     root: Path
     device: str = "cpu"
     notify: Notify = field(default=silent)
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = 10.0
 
     @property
     def store(self) -> Store:

@@ -13,6 +13,7 @@ from whit.core.settings import Frozen, all_settings, check_settings, override, p
 from whit.core.types import Split
 from whit.stages._checks import check_stage
 from whit.stages._kinds import FREE, OF_SETTINGS, inner_rewards, makes_data, named_files, needs_teacher
+from whit.stages._task import check_verifier
 
 LIBRARY = Path(__file__).parent / "library"
 CEILINGS = ("flops", "hours", "money")
@@ -248,7 +249,7 @@ def _check_task(task: str | dict[str, Any]) -> None:
     if Path(name).suffix in (".csv", ".jsonl", ".json", ".parquet", ".gz"):
         if not Path(name).exists():
             raise RecipeError(f"task: there is no data file {name}.")
-        check_settings(find("source", "file"), settings, "task")
+        check_verifier(check_settings(find("source", "file"), settings, "task").get("verifier"))
         return
     if ":" not in name and name not in names("task"):
         raise RecipeError(

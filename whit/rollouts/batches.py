@@ -6,8 +6,6 @@ from whit.algorithms._types import Algorithm
 from whit.core.types import Group, Rollout, join_ids
 from whit.data.batch import Document
 
-NOT_JUDGED = ("bad_gold", "timeout", "undecided", "crash")  # no fact about the completion
-
 
 def to_documents(groups: Sequence[Group], algorithm: Algorithm) -> tuple[list[Document], int]:
     """One document a rollout with `rollout_logprobs_T`, and the number of groups dropped.
@@ -20,7 +18,7 @@ def to_documents(groups: Sequence[Group], algorithm: Algorithm) -> tuple[list[Do
     documents: list[Document] = []
     dropped = 0
     for index, group in enumerate(groups):
-        judged = [r for r in group.rollouts if r.verdict.status not in NOT_JUDGED]
+        judged = [r for r in group.rollouts if r.verdict.is_judged]
         rollouts = [r for r in judged if algorithm.above is None or r.reward > algorithm.above]
         too_few = len(judged) < min(2, algorithm.group_size)  # none that its reward could be compared with
         if not rollouts or too_few or (algorithm.drop_equal and is_equal(group)):
@@ -34,7 +32,13 @@ def is_equal(group: Group) -> bool:
     """Whether nothing in it is better than the rest: its rewards are equal, of those that could be judged."""
     if group.has_signal is not None:
         return not group.has_signal
-    return len({r.reward for r in group.rollouts if r.verdict.status not in NOT_JUDGED}) <= 1
+    return len({r.reward for r in group.rollouts if r.verdict.is_judged}) <= 1
+
+
+def pass_rate(group: Group) -> float | None:
+    """The share that is right of its completions that were judged; None where none was."""
+    judged = [r.verdict.correct for r in group.rollouts if r.verdict.is_judged]
+    return sum(judged) / len(judged) if judged else None
 
 
 def plain_document(rollout: Rollout) -> Document:

@@ -49,7 +49,8 @@ def figures(groups: Sequence[Group]) -> dict[str, float]:
     """What is watched at every step: reward, lengths, truncation, and how many groups carry a signal."""
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     count = max(1, len(rollouts))
-    equal = [len({r.reward for r in group.rollouts}) == 1 for group in groups if len(group.rollouts) > 1]
+    judged = [[r.reward for r in group.rollouts if r.verdict.is_judged] for group in groups]
+    equal = [len(set(rewards)) == 1 for rewards in judged if len(rewards) > 1]
     return {
         "reward": sum(r.reward for r in rollouts) / count,
         "accuracy": sum(r.verdict.correct for r in rollouts) / count,
@@ -58,7 +59,7 @@ def figures(groups: Sequence[Group]) -> dict[str, float]:
         "completion_tokens": sum(len(r.segments[-1].ids) for r in rollouts) / count,
         **({"equal_groups": sum(equal) / len(equal)} if equal else {}),
         "repeated": sum(repeated(r.text, 4) for r in rollouts) / count,
-        "not_judged": sum(r.verdict.status in ("bad_gold", "timeout", "undecided", "crash") for r in rollouts) / count,
+        "not_judged": sum(not r.verdict.is_judged for r in rollouts) / count,
     }
 
 

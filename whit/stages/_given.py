@@ -67,7 +67,7 @@ def given(
         for trace in _traces(stage, start, examples, renderer, seed):
             yield trace.id, partial(_of_trace, renderer, trace)
     else:
-        for example, text in formed(examples, _form(stage))[0]:
+        for example, text in _taught(stage, examples):
             yield example.id, partial(of_text, renderer, example, text)
 
 
@@ -88,7 +88,7 @@ def gold_texts(
     elif _reads_traces(stage):
         texts = {trace.id: trace.text for trace in load_traces(start, stage["kind"])}
     else:
-        texts = {example.id: text for example, text in formed(examples, _form(stage))[0]}
+        texts = {example.id: text for example, text in _taught(stage, examples)}
     return [texts.get(example.id) or completion_text(example, with_rationale=False) for example in examples]
 
 
@@ -99,6 +99,13 @@ def _reads_traces(stage: Mapping[str, Any]) -> bool:
 def of_text(renderer: Renderer, example: Example, text: str) -> list[Document]:
     """The one document of a completion."""
     return [renderer.document(zero_shot(example), text)]
+
+
+def _taught(stage: Mapping[str, Any], examples: Sequence[Example]) -> list[tuple[Example, str]]:
+    """Examples with the completions that are taught of them; pre-training takes bare answers where no solution is."""
+    if stage["kind"] == "pretrain":
+        return [(example, completion_text(example)) for example in examples]
+    return formed(examples, _form(stage))[0]
 
 
 def _form(stage: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from whit.objectives._types import Term
 from whit.objectives.entropy_bonus import entropy_bonus
 from whit.objectives.reference_kl import reference_kl
 from whit.prompting.zero_shot import zero_shot
-from whit.rollouts.batches import is_equal, to_documents
+from whit.rollouts.batches import is_equal, pass_rate, to_documents
 from whit.rollouts.collect import Reward, collect, figures
 from whit.rollouts.credit import Correction, credited
 from whit.stages._own import checked_shaping
@@ -142,8 +142,8 @@ class Rollouts:
             self._engine, self.renderer, chosen, zero_shot, self.reward, num_samples=self.method.group_size,
             sampling=self.sampling, seed=seed, ledger=self.run.ledger,
         )  # fmt: skip
-        rates = [sum(r.verdict.correct for r in group.rollouts) / len(group.rollouts) for group in groups]
-        tried += [Tried(i, rate) for i, rate in zip(places, rates, strict=True)]
+        rates = zip(places, map(pass_rate, groups), strict=True)
+        tried += [Tried(place, rate) for place, rate in rates if rate is not None]
         if self.method.signal_before_shaping:
             groups = [replace(group, has_signal=not is_equal(group)) for group in groups]
         return [self._shaped(group) for group in groups]

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from typing import Literal
 
-from whit.core.errors import TemplateError
+from whit.core.errors import PromptTooLongError, TemplateError
 from whit.core.rundir import Run, write_beside
 from whit.core.seeds import stream
 from whit.core.types import Artifact, Ask, Example, Split
@@ -55,15 +56,24 @@ def score_model(
         seed=run.seed, max_rows=max_rows, ledger=run.ledger, notify=notify,
     )  # fmt: skip
     evaluation.save(run.directory / "completions.jsonl")
-    write_beside(run.directory / "summary.json", json.dumps({**evaluation.summary(), "shots": shots}, indent=1))
+    judged = {
+        "verifier": ", ".join(sorted({example.verifier for example in examples})),
+        "answer_format": ", ".join(sorted({example.answer_format for example in examples})),
+    }
+    summary = {**evaluation.summary(), **judged, "shots": shots}
+    write_beside(run.directory / "summary.json", json.dumps(summary, indent=1))
     return run.save(lambda _: None)
 
 
 def shots_that_fit(
     renderer: Renderer, examples: Sequence[Example], demonstrations: Sequence[Example], max_new_tokens: int
 ) -> int:
-    """How many demonstrations, up to SHOTS, leave the longest items room for a whole completion; 0 for none."""
-    longest = sorted(examples, key=lambda e: len(e.prompt))[-8:]
+    """How many demonstrations, up to SHOTS, leave the longest items room for a whole completion; 0 for none.
+
+    Items that do not fit the context by themselves have no say.
+    """
+    by_length = sorted(examples, key=lambda e: len(e.prompt), reverse=True)
+    longest = list(islice((e for e in by_length if _fits(renderer, e)), 8))
     for shots in range(SHOTS, 0, -1):
         try:
             lengths = [len(renderer.prompt(few_shot(e, demonstrations, shots=shots))) for e in longest]
@@ -72,6 +82,14 @@ def shots_that_fit(
         if max(lengths, default=0) + max_new_tokens <= renderer.max_length:
             return shots
     return 0
+
+
+def _fits(renderer: Renderer, example: Example) -> bool:
+    try:
+        renderer.prompt(zero_shot(example))
+    except PromptTooLongError:
+        return False
+    return True
 
 
 def choose_items(examples: list[Example], wanted: int | None) -> list[Example]:

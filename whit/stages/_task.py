@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from whit.core.errors import DataError
-from whit.core.parts import bind
+from whit.core.errors import DataError, PartError, RecipeError
+from whit.core.parts import bind, find, options
 from whit.core.rundir import digest_of
 from whit.core.settings import check_settings
 from whit.core.types import Example, Split
@@ -62,6 +62,22 @@ def load_task(spec: Any, *, seed: int = 0) -> TaskData:
     return _load(json.dumps(normalise(spec), sort_keys=True, default=str), seed)
 
 
+def check_verifier(name: str | None) -> None:
+    """Raises RecipeError where a file's rows could not be judged by `name`, before one is read. None is chosen later."""
+    if name is None:
+        return
+    try:
+        part = find("verifier", name)
+    except PartError as error:
+        raise RecipeError(f"task.verifier: {error}") from None
+    needed = [option for option, p in options(part).items() if p.default is p.empty]
+    if needed and ":" not in name:
+        raise RecipeError(
+            f"task.verifier: '{name}' needs the setting '{needed[0]}'. Name your function itself: "
+            'verifier = "file.py:function".'
+        )
+
+
 def task_digest(spec: Any) -> str:
     """What the content of a task depends on beside its settings: the bytes of a user's file."""
     return digest_of(Path(str(normalise(spec)["name"]))) if is_file(spec) else ""
@@ -74,7 +90,9 @@ def _load(spec: str, seed: int) -> TaskData:
     splits: dict[Split, Sequence[Example]] = {}
     notes: tuple[str, ...] = ()
     if is_file(name):
-        found = file(Path(name), **{"seed": seed, **check_settings(file, settings, "task")})
+        chosen = check_settings(file, settings, "task")
+        check_verifier(chosen.get("verifier"))
+        found = file(Path(name), **{"seed": seed, **chosen})
         splits, notes = dict(found.examples), found.notes
     else:
         part = bind("task", name, settings, "task")

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
+from whit.core.answers import ASK_FOR_PROGRAM
 from whit.core.types import Example
-
-INSTRUCTION = "Answer with the whole Python code in one block that starts with ```python and ends with ```."
 
 
 def program_example(
@@ -24,6 +23,6 @@ def program_example(
         gold=f"```python\n{solution.strip()}\n```",
         verifier="python_tests",
         answer_format="plain",
-        instruction=INSTRUCTION,
+        instruction=ASK_FOR_PROGRAM,
         metadata={"entry_point": entry_point, "tests": list(tests), "setup": setup, "prefix": prefix},
     )

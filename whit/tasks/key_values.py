@@ -3,23 +3,27 @@
 from collections.abc import Iterator
 from functools import partial
 from random import Random
+from string import ascii_lowercase
 from typing import Literal
 from uuid import UUID
 
+from whit.core.errors import UsageError
 from whit.core.types import Example, Split
 from whit.tasks._depths import check_depths, check_range, chosen_place, depth_of
 from whit.tasks._generated import generated
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 INSTRUCTION = "Answer with the value alone."
+INSTRUCTIONS = "Answer with the values alone, in this order."
 SIZES: dict[Split, int] = {"train": 20_000, "dev": 500, "test": 1000, "ood": 500}
-Form = Literal["words", "uuid"]
+Form = Literal["words", "letters", "uuid"]
 
 
 def key_values(
     split: Split,
     *,
     pairs: tuple[int, int] = (4, 32),
+    queries: int = 1,
     form: Form = "words",
     depths: tuple[float, ...] = (),
     size: int | None = None,
@@ -27,30 +31,45 @@ def key_values(
 ) -> Iterator[Example]:
     """Records 'key: value', a number of them between `pairs`, both included, and one of the keys.
 
-    form: "words" are made-up words of four letters with numbers of three digits; "uuid" random 128-bit names for both, as
-        in the source, which take some 25 tokens each.
+    form: "words" are made-up words of four letters with numbers of three digits; "letters" one of each, for models that
+        have yet to learn to look up; "uuid" random 128-bit names for both, as in the source, some 25 tokens each.
+    queries: keys that are asked for at once, whose values are the answer in their order: more to learn from in one text.
+        `depth` is that of the first.
     depths: where the record stands that is asked for, from 0 to 1; anywhere where none is given.
     The split "ood" has from one more than the most pairs to twice as many. The metadata has `pairs` and `depth`, in tenths.
     """
     check_range("key_values", "pairs", pairs, 2)
+    if not 1 <= queries <= pairs[0]:
+        raise UsageError(f"key_values: queries={queries}. Give between 1 and the fewest pairs, {pairs[0]}.")
     check_depths("key_values", depths)
     low, high = pairs if split != "ood" else (pairs[1] + 1, 2 * pairs[1])
     wanted = SIZES[split] if size is None else size
-    yield from generated("key_values", split, partial(_draw, low, high, form, depths, split), size=wanted, seed=seed)
+    yield from generated(
+        "key_values", split, partial(_draw, low, high, queries, form, depths, split), size=wanted, seed=seed
+    )
 
 
-def _draw(low: int, high: int, form: Form, depths: tuple[float, ...], split: Split, rng: Random) -> Example:
+def _draw(
+    low: int, high: int, queries: int, form: Form, depths: tuple[float, ...], split: Split, rng: Random
+) -> Example:
     count = rng.randint(low, high)
     keys: dict[str, str] = {}
+    if form == "letters" and high > len(ascii_lowercase):
+        raise UsageError(
+            f'key_values: {high} pairs, and there are {len(ascii_lowercase)} letters. Take form = "words".'
+        )
     while len(keys) < count:
-        keys[_key(rng, form)] = str(rng.randint(100, 999)) if form == "words" else _key(rng, form)
+        keys[_key(rng, form)] = _value(rng, form)
     place = chosen_place(rng, count, depths)
-    key = list(keys)[place]
+    names = list(keys)
+    asked = [names[place], *rng.sample(names[:place] + names[place + 1 :], queries - 1)]
+    gold = " ".join(keys[name] for name in asked)
     records = "\n".join(f"{name}: {value}" for name, value in keys.items())
-    group = f"{key}:{keys[key]}" + (" (ood)" if split == "ood" else "")
+    what = f"{'value' if queries == 1 else 'values'} of {' '.join(asked)}"
     return Example(
-        id="", prompt=f"Find the value of {key} in these records.\n{records}\nThe value of {key}?", gold=keys[key],
-        verifier="exact_text", group=group, answer_format="plain", instruction=INSTRUCTION,
+        id="", prompt=f"Find the {what} in these records.\n{records}\nThe {what}?",
+        gold=gold, verifier="exact_text", group=f"{asked[0]}:{gold}" + (" (ood)" if split == "ood" else ""),
+        answer_format="plain", instruction=INSTRUCTION if queries == 1 else INSTRUCTIONS,
         metadata={"pairs": count, "depth": depth_of(place, count)},
     )  # fmt: skip
 
@@ -58,4 +77,12 @@ def _draw(low: int, high: int, form: Form, depths: tuple[float, ...], split: Spl
 def _key(rng: Random, form: Form) -> str:
     if form == "uuid":
         return str(UUID(int=rng.getrandbits(128), version=4))
+    if form == "letters":
+        return rng.choice(ascii_lowercase)
     return "".join(rng.choice(letters) for letters in (CONSONANTS, VOWELS) * 2)
+
+
+def _value(rng: Random, form: Form) -> str:
+    if form == "uuid":
+        return _key(rng, form)
+    return str(rng.randint(0, 9) if form == "letters" else rng.randint(100, 999))

@@ -55,6 +55,7 @@ def needle(
     *,
     sentences: tuple[int, int] = (10, 40),
     needles: int = 1,
+    decoys: int = 0,
     depths: tuple[float, ...] = (),
     size: int | None = None,
     seed: int = 0,
@@ -64,22 +65,31 @@ def needle(
     sentences: the fewest and the most of them; "ood" has from one more than the most to twice as many.
     needles: with two and more, each box after the first holds so many more than the one before, and the last is asked for:
         as many facts as needles, in any order.
+    decoys: boxes of other people, with coins of their own.
     depths: where the fact stands, or with several the first of them, from 0 to 1; anywhere where none is given.
     The metadata has `sentences` and `depth`, in tenths, of the sentence that names the box that is asked for.
     """
-    check_range("needle", "sentences", sentences, needles + 1)
+    check_range("needle", "sentences", sentences, needles + decoys + 1)
     check_depths("needle", depths)
-    if not 1 <= needles <= MAX_NEEDLES:
-        raise UsageError(f"needle: needles={needles}. Give between 1 and {MAX_NEEDLES}.")
+    if not (1 <= needles <= MAX_NEEDLES and 0 <= decoys <= len(NAMES) - needles):
+        raise UsageError(
+            f"needle: needles={needles}, decoys={decoys}. Give between 1 and {MAX_NEEDLES} needles, and decoys for at most "
+            f"{len(NAMES)} people in all."
+        )
     low, high = sentences if split != "ood" else (sentences[1] + 1, 2 * sentences[1])
     wanted = SIZES[split] if size is None else size
-    yield from generated("needle", split, partial(_draw, low, high, needles, depths, split), size=wanted, seed=seed)
+    yield from generated(
+        "needle", split, partial(_draw, low, high, needles, decoys, depths, split), size=wanted, seed=seed
+    )
 
 
-def _draw(low: int, high: int, needles: int, depths: tuple[float, ...], split: Split, rng: Random) -> Example:
+def _draw(
+    low: int, high: int, needles: int, decoys: int, depths: tuple[float, ...], split: Split, rng: Random
+) -> Example:
     count = rng.randint(low, high)
-    hay = [_sentence(rng) for _ in range(count - needles)]
-    people, total = rng.sample(NAMES, needles), rng.randint(11, 99)
+    hay = [_sentence(rng) for _ in range(count - needles - decoys)]
+    people, total = rng.sample(NAMES, needles + decoys), rng.randint(11, 99)
+    people, others = people[:needles], people[needles:]
     facts, steps = [f"The box of {people[0]} holds {total} coins."], [str(total)]
     for before, name in pairwise(people):
         more = rng.randint(2, 20)
@@ -87,15 +97,16 @@ def _draw(low: int, high: int, needles: int, depths: tuple[float, ...], split: S
         steps.append(f"{total} + {more} = {total + more}")
         total += more
     first = chosen_place(rng, count, depths)
-    places = [first, *rng.sample([place for place in range(count) if place != first], needles - 1)]
+    places = [first, *rng.sample([p for p in range(count) if p != first], needles + decoys - 1)]
+    beside = [f"The box of {name} holds {rng.randint(11, 99)} coins." for name in others]
     lines = iter(hay)
-    by_place = dict(zip(places, facts, strict=True))
+    by_place = dict(zip(places, [*facts, *beside], strict=True))
     text = " ".join(by_place[place] if place in by_place else next(lines) for place in range(count))
     group = " ".join(facts) + (" (ood)" if split == "ood" else "")
     return Example(
         id="", prompt=f"{text}\nHow many coins does the box of {people[-1]} hold?", gold=str(total),
         rationale=". ".join(steps) + "." if needles > 1 else None, group=group,
-        metadata={"sentences": count, "depth": depth_of(places[-1], count)},
+        metadata={"sentences": count, "depth": depth_of(places[needles - 1], count)},
     )  # fmt: skip
 
 

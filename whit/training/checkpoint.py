@@ -5,6 +5,7 @@ Random streams are keyed by step, so no generator state is kept.
 
 import json
 import shutil
+import time
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from torch import Tensor
 
 from whit.core.errors import RunError
 from whit.core.ledger import Ledger
-from whit.core.rundir import saving
+from whit.core.rundir import Run, saving
 from whit.training.optim import Optimizer
+
+SELDOM = 20.0  # times what saving took, until it is done again
 
 
 @dataclass
@@ -78,3 +81,20 @@ def restore_checkpoint(directory: Path, optimizer: Optimizer) -> State | None:
             f"the checkpoint in {target} cannot be read ({error}). Delete it to start the stage again."
         ) from error
     return State(**{**plain, "ledger": Ledger.from_plain(plain["ledger"])})
+
+
+class Saver:
+    """Saves a stage as often as the run asks for, and takes a twentieth of the time at the most."""
+
+    def __init__(self, run: Run):
+        self.run, self.saved_at, self.wait = run, time.monotonic(), run.checkpoint_seconds
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() - self.saved_at > self.wait
+
+    def save(self, optimizer: Optimizer, state: State) -> None:
+        started = time.monotonic()
+        save_checkpoint(self.run.directory, optimizer, state)
+        self.saved_at = time.monotonic()
+        self.wait = self.run.checkpoint_seconds and max(self.run.checkpoint_seconds, SELDOM * (self.saved_at - started))

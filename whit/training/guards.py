@@ -12,6 +12,7 @@ WINDOW = 8  # steps
 SETTLED, SETTLED_NATS = 0.2, 0.1  # of the first entropy, and in nats: both
 GROWN, GROWN_NATS = 2.0, 1.0
 LONGER, CUT_OFF = 1.5, 0.3  # times the first length, and share that the limit cuts off: both
+MORE_CUT = 0.2  # of all completions, that the limit cuts off beyond the first share
 FORM, NO_GAIN = 0.2, 0.02  # how much more form, at how little more accuracy
 SAME = 0.9  # share of groups without a signal
 APART = 0.5  # nats a token from the reference
@@ -129,10 +130,14 @@ def scatters(ends: Ends) -> str:
 def runs_on(ends: Ends) -> str:
     """Completions that grow into the limit."""
     length, cut = ends("completion_tokens"), ends("truncated")
-    if not length or not cut or length[1] < LONGER * length[0] or cut[1] < CUT_OFF:
+    if not length or not cut:
+        return ""
+    grew = length[1] >= LONGER * length[0] and cut[1] >= CUT_OFF
+    if not grew and cut[1] - cut[0] < MORE_CUT:  # near the limit lengths hardly grow: fewer completions end
         return ""
     return (
-        f"completions grew from {length[0]:.0f} to {length[1]:.0f} tokens, and {100 * cut[1]:.0f} % are cut off. Try "
+        f"completions went from {length[0]:.0f} to {length[1]:.0f} tokens, and from {100 * cut[0]:.0f} to "
+        f"{100 * cut[1]:.0f} % of them are cut off. Try "
         'shaping = "soft_overlong", reduction = "token", or a higher max_new_tokens.'
     )
 

@@ -22,7 +22,7 @@ from whit.data.batch import Batch, Document, collate
 from whit.data.sharing import micro_batches, work
 from whit.kernels.arena import kept_memory
 from whit.objectives._types import Term
-from whit.training.checkpoint import State, restore_checkpoint, save_checkpoint
+from whit.training.checkpoint import Saver, State, restore_checkpoint
 from whit.training.memory import Memory
 from whit.training.meter import Meter
 from whit.training.optim import Optimizer
@@ -97,8 +97,10 @@ def train(
             controller.restore(state.controllers[controller.name])
     meter = Meter(run.directory / "metrics.jsonl", state.step)
     device = next(forward.policy.parameters()).device
-    saved_at, before, starts_round = time.monotonic(), 0.0, True
+    saver, before, starts_round = Saver(run), 0.0, True
     reached = _progress(run, spent, state.step, num_steps) if state.step else 0.0
+    if state.step:
+        run.notify({"resumed": state.step, "progress": reached})
     for step in count(state.step):
         if starts_round:
             before = run.ledger.flops
@@ -147,10 +149,9 @@ def train(
             earlier, reached = reached, _progress(run, spent, step + 1, num_steps)
             if passed := [share for share in run.snapshots if earlier < share <= reached]:
                 keep(passed[-1])
-            if time.monotonic() - saved_at > run.checkpoint_seconds:
+            if saver.is_due:
                 state.controllers = {controller.name: controller.state() for controller in controllers}
-                save_checkpoint(run.directory, optimizer, state)
-                saved_at = time.monotonic()
+                saver.save(optimizer, state)
     return state.updates
 
 

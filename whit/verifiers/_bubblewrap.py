@@ -17,6 +17,7 @@ PYTHON = (  # no site-packages, no user's directory, no bytecode written
 )  # fmt: skip
 ENVIRONMENT = {"PYTHONHASHSEED": "0"}  # sets come in the same order in every sandbox
 SCRATCH = "/scratch"  # no name that the machine has: the zygote wipes it, and must not find another
+PLACE = "program"  # the directory in it that is made for each program
 LIBRARY = re.compile(r"^\s+(\S+)(?: => (/\S+))? \(0x", re.MULTILINE)  # a line of ldd
 
 
@@ -36,7 +37,7 @@ def contained(binary: str, settings: str, scratch_bytes: int) -> list[str]:
     """The command of a zygote in a container: Python, its standard library, a scratch directory and nothing else.
 
     settings: JSON for `_inside.zygote.serve`. scratch_bytes: the size of the scratch directory, which is memory.
-    Raises OSError where `ldd` is missing.
+    Raises OSError where there is no `ldd`.
     """
     python, library = _python(), sysconfig.get_path("stdlib")
     version = f"/python/{sys.platlibdir}/python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -54,7 +55,7 @@ def contained(binary: str, settings: str, scratch_bytes: int) -> list[str]:
             arguments += ["--tmpfs", f"{version}/{packages}"]
     arguments += [
         "--ro-bind", str(INSIDE), "/inside/whit/verifiers/_inside",
-        "--size", str(scratch_bytes), "--tmpfs", SCRATCH, "--symlink", SCRATCH, "/tmp",
+        "--size", str(scratch_bytes), "--tmpfs", SCRATCH, "--symlink", f"{SCRATCH}/{PLACE}", "/tmp",
         "--dev-bind", "/dev/null", "/dev/null", "--remount-ro", "/", "--chdir", SCRATCH, "--",
         "/python/bin/python3", *PYTHON, "/inside", settings,
     ]  # fmt: skip
@@ -78,9 +79,20 @@ def _shared_libraries() -> dict[str, str]:
     All go to one directory, except the loader, whose path is written in the interpreter.
     """
     modules = Path(sysconfig.get_path("stdlib"), "lib-dynload").glob("*.so")
-    said = subprocess.run(["ldd", _python(), *map(str, modules)], capture_output=True, text=True, check=False).stdout
+    said = subprocess.run([_ldd(), _python(), *map(str, modules)], capture_output=True, text=True, check=False).stdout
     places = {}
     for name, path in LIBRARY.findall(said):
         if path or name.startswith("/"):  # the others are in the kernel
             places[path or name] = name if name.startswith("/") else f"/libraries/{name}"
     return places
+
+
+def _ldd() -> str:
+    """The program that names a program's C libraries: from PATH, which may be narrow, or from where systems keep it."""
+    for path in (None, f"{os.defpath}:/sbin:/usr/sbin:/usr/local/bin"):
+        if found := shutil.which("ldd", path=path):
+            return found
+    raise OSError(
+        "bubblewrap is there, and the program 'ldd', which names the C libraries of Python, is not: put its directory on "
+        "PATH, or install it (Debian, Ubuntu: libc-bin; Fedora: glibc-common)"
+    )

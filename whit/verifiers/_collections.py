@@ -6,6 +6,7 @@ from dataclasses import dataclass
 MATRIX = re.compile(r"\\begin\{([pb]?matrix|vmatrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL)
 OPENING = {"(": 1, "[": 1, "{": 1}
 CLOSING = {")": 1, "]": 1, "}": 1}
+EMPTY = ("\\emptyset", "\\varnothing")
 TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|.", re.DOTALL)
 AND = re.compile(r"\s*(?:,\s*)?(?:\\text\{\s*(?:and|or)\s*\}|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z]))\s*")
 
@@ -29,6 +30,8 @@ def collection(text: str) -> Collection | None:
         kind = "determinant" if matrix[1] == "vmatrix" else "matrix"
         shape = " ".join(str(len(row)) for row in rows)
         return Collection(f"{kind} {shape}", tuple(cell.strip() for row in rows for cell in row))
+    if text.strip() in EMPTY:
+        return Collection("set", ())
     for mark, kind in ((r"\cup", "union"), (",", "set"), (";", "set")):
         pieces = split(text, mark)
         if len(pieces) > 1 and all(pieces) and not is_thousands(text):

@@ -2,9 +2,10 @@ r"""Whether two written answers are the same mathematical object: structure firs
 
 import re
 
+from whit.core.answers import NUMBER_WORDS
 from whit.verifiers._collections import AND, Collection, collection, is_thousands, split
-from whit.verifiers._expressions import MAX_CHARS, agree, same_value, value
-from whit.verifiers._latex import FUNCTIONS, exact, spelled
+from whit.verifiers._expressions import MAX_CHARS, constant_ratio, same_value, value
+from whit.verifiers._latex import ANGLE_OF, FUNCTIONS, exact, spelled
 from whit.verifiers._normalise import normalised
 from whit.verifiers._relations import FLIPPED, named, relation
 
@@ -19,10 +20,17 @@ UNIT = re.compile(
     ),
     re.DOTALL,
 )
-NUMBER_WORDS = re.compile(
-    r"hundred|thousand|million|billion|trillion|dozen|hal(?:f|ves)|third|quarter|fourth|\b(?:or|and|not|to|plus|minus|"
-    r"more|less|fewer|than|over|times|mod|base|squared|cubed|factorial|remainder|if|is)\b"
+# '5 m' is 5 metres where the gold answer is 5 or 5\\text{ m}; '5m', or '5 x', may be a product.
+LETTER_UNIT = re.compile(r"(-?[\d.,]*\d|-?\\frac\{\d+\}\{\d+\}) ([mgshLNJWV])")
+NUMBER_ONLY = re.compile(r"-?[\d.,]*\d|-?\\frac\{\d+\}\{\d+\}")
+NO_UNIT = re.compile(  # what makes of '5 ...' another value, a choice or a denial
+    rf"[,()]|dozen|hal(?:f|ves)|third|quarter|fourth|\b(?:{NUMBER_WORDS})(?:s|th|ths)?\b|"
+    r"\b(?:or|and|not?|none|never|nor|to|plus|minus|more|less|fewer|than|over|times|mod|base|squared|cubed|factorial|"
+    r"remainder|if|is|isn|unless|except|either|maybe|perhaps|wrong|false|incorrect)\b",
+    re.IGNORECASE,
 )
+UNIT_WORD = re.compile(r"(?<![\\a-zA-Z])[a-zA-Z]+")
+MAX_UNIT_WORDS = 3  # miles per hour
 WORDS = re.compile(
     rf"(?<!\\)(?<!begin\{{)(?<!end\{{)(?<![a-zA-Z])(?!(?:{FUNCTIONS})(?![a-zA-Z]))(?:[a-zA-Z]{{3,}}|(?:no|on)\b)|\\text\{{"
 )
@@ -44,6 +52,8 @@ def _equal(gold: str, answer: str) -> bool:
     if gold_side or answer_side:
         return _equal_relations(gold, gold_side, answer, answer_side)
     (gold, gold_unit), (answer, answer_unit) = _unit(gold), _unit(answer)
+    if found := LETTER_UNIT.fullmatch(answer) if NUMBER_ONLY.fullmatch(gold) else None:
+        answer, answer_unit = found[1], found[2].lower()
     if gold_unit and answer_unit and gold_unit != answer_unit:
         return False
     if WORDS.search(gold) or WORDS.search(answer):
@@ -75,9 +85,19 @@ def _equal_relations(gold: str, gold_side: list[str] | None, answer: str, answer
         bare = gold if gold_side is None else of_gold and of_gold[1]
         said = answer if answer_side is None else of_answer and of_answer[1]
         return bool(bare and said) and _equal(str(bare), str(said))
+    if gold_side[1] == answer_side[1] == ",":
+        return gold == answer or _equal_statements(split(gold, ","), split(answer, ","))
     if of_gold and of_answer:
         return of_gold[0] == of_answer[0] and _equal(of_gold[1], of_answer[1])
     return _equal_equations(gold_side, answer_side)
+
+
+def _equal_statements(gold: list[str], answer: list[str]) -> bool:
+    """'p = 1, q = 2' is 'q = 2, p = 1': each name has its value, and no name has two."""
+    one, other = (dict(filter(None, map(named, map(relation, statements)))) for statements in (gold, answer))
+    if not len(one) == len(gold) == len(answer) == len(other) or one.keys() != other.keys():
+        return False
+    return all(_equal(said, other[name]) for name, said in one.items())
 
 
 def _equal_equations(gold: list[str], answer: list[str]) -> bool:
@@ -87,9 +107,8 @@ def _equal_equations(gold: list[str], answer: list[str]) -> bool:
     sides = [value(exact(side)) for side in (gold[0], gold[2], answer[0], answer[2])]
     if any(side is None for side in sides):
         return False
-    one, other = sides[0] - sides[1], sides[2] - sides[3]
-    ratio = (one / other).simplify() if other != 0 else None
-    if ratio is None or ratio.free_symbols or not ratio.is_real or ratio == 0 or not agree(one, ratio * other):
+    ratio = constant_ratio(*sides)
+    if ratio is None:
         return False
     return bool(gold[1] == answer[1] if ratio > 0 or gold[1] == "=" else gold[1] == FLIPPED[answer[1]])
 
@@ -97,7 +116,12 @@ def _equal_equations(gold: list[str], answer: list[str]) -> bool:
 def _unit(text: str) -> tuple[str, str]:
     """'5 cm' as ('5', 'cm'), '50%' as ('50', 'percent'); an empty unit where there is none."""
     found = UNIT.fullmatch(text)
-    if not found or NUMBER_WORDS.search(found["unit"]):
+    if (
+        not found
+        or ("\\circ" in found["unit"] and ANGLE_OF.search(text))
+        or NO_UNIT.search(found["unit"])
+        or len(UNIT_WORD.findall(found["unit"])) > MAX_UNIT_WORDS
+    ):
         return text, ""
     if len(split(found["value"], ",")) > 1 and not is_thousands(found["value"]):
         return text, ""

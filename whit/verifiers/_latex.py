@@ -16,10 +16,17 @@ SYMBOLS = str.maketrans(
     }
 )  # fmt: skip
 CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound", "¥": "yen", "₹": "rupee"}
+FULL_STOP = re.compile(r"(?<!\.)\.$")  # three are no end: 0.333... is not 0.333
 SPACES = re.compile(r"(?<!\\)\\[,;:! ]|~|\\q?quad\b|\\(?:left|right|[bB]igg?[lr]?|displaystyle|limits)(?![a-zA-Z])")
+GROUP_SPACE = r"(?:\\[,;: ]| )"
+THIN = re.compile(r"(?<=[\d,])\s*\\!\s*(?=[\d,])")  # MATH writes 10,\!080 and 11,\! 111,\! 100
+GROUPED = re.compile(rf"(?<![\w.,^/])(?<![_^]\{{)\d{{1,3}}(?:{GROUP_SPACE}\d{{3}}(?!\d))+(?![\d/]|,\d|{GROUP_SPACE}\d)")
 DELIMITED = re.compile(r"\$\$?(.*?)\$?\$|\\\[(.*)\\\]|\\\((.*)\\\)", re.DOTALL)
+BRACED = re.compile(r"\s*\{[^{},\\]*\}\s*")  # {5} is 5; a set has \{ or a comma
 WORDS = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|textit|textrm|operatorname|mathit)\s*\{([^{}]*)\}")
 FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp|pi|theta|alpha|beta|sqrt"
+ANGLE_OF = re.compile(r"(?<![a-zA-Z])(?:sin|cos|tan|cot|sec|csc)(?![a-zA-Z])")
+DEGREES = re.compile(r"(\d+)\s*\^\s*\{?\s*\\circ\s*\}?")
 PLAIN_FUNCTION = re.compile(rf"(?<![\\a-zA-Z])({FUNCTIONS})(?![a-zA-Z])")
 ROOT_OF = re.compile(r"√\s*(\d+|[a-z]|(?=\())")
 THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
@@ -31,10 +38,13 @@ MIXED = re.compile(r"(?<![\d^_{.}])(\d+)\s*(?:\\frac\{(\d+)\}\{(\d+)\}|(?<=\s)(\
 
 def spelled(text: str) -> str:
     """`text` as plain LaTeX without dollars, sizes and spacing; words stand in `\\text{}` and units keep their place."""
-    text = text.strip().rstrip(".").translate(CHARACTERS)
+    text = FULL_STOP.sub("", text.strip()).translate(CHARACTERS)
     if found := DELIMITED.fullmatch(text):
         text = next(group for group in found.groups() if group is not None)
+    if BRACED.fullmatch(text):
+        text = text.strip()[1:-1]
     text = ROOT_OF.sub(lambda root: rf"\sqrt{{{root[1]}}}" if root[1] else "sqrt", text)
+    text = GROUPED.sub(lambda number: re.sub(GROUP_SPACE, "", number[0]), THIN.sub("", text))
     text = text.translate(SYMBOLS).replace("{,}", ",").replace(r"\%", "%").replace("**", "^")
     text = re.sub(r"\\[dtc]frac", r"\\frac", WORDS.sub(r" \\text{\1} ", SPACES.sub(" ", text)))
     text = re.sub(r"\\frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}", re.sub(r"\\sqrt\s*(\d+|[a-z])", r"\\sqrt{\1}", text))
@@ -52,6 +62,8 @@ def exact(text: str) -> str:
     """One spelled expression as LaTeX in which every number is an integer or a fraction, ready for a parser."""
     text = re.sub(r"(?<=\d)\s*x\s*(?=10\s*\^)", r" \\cdot ", THOUSANDS.sub(lambda n: n[0].replace(",", ""), text))
     text = SCIENTIFIC.sub(lambda n: rf"({n[1]} \cdot 10^{{{int(n[2])}}})", text)
+    if ANGLE_OF.search(text):
+        text = DEGREES.sub(r"{(\\frac{\1\\pi}{180})}", text)
     text = MIXED.sub(lambda n: rf"({n[1]}+\frac{{{n[2] or n[4]}}}{{{n[3] or n[5]}}})", text)
     text = DECIMAL.sub(_fraction, REPEATING.sub(_repeating, text))
     text = _with_roots(PLAIN_FUNCTION.sub(r"\\\1 ", text))

@@ -21,7 +21,7 @@ from typing import Any
 from weakref import WeakSet
 
 from whit.core.errors import SandboxError
-from whit.verifiers._bubblewrap import ENVIRONMENT, SCRATCH, bare, binaries, contained
+from whit.verifiers._bubblewrap import ENVIRONMENT, PLACE, SCRATCH, bare, binaries, contained
 from whit.verifiers._seccomp import seccomp_filter
 
 UNSAFE = "WHIT_UNSAFE_CODE"
@@ -61,11 +61,14 @@ class Outcome:
 
 
 class SandboxLostError(Exception):
-    """The sandbox itself ended or hung; nothing is known about the program. is_timeout: whether it took too long."""
+    """The sandbox itself ended or hung; nothing is known about the program.
 
-    def __init__(self, reason: str, *, is_timeout: bool = False):
+    is_timeout: whether it took too long. is_started: whether the program may have been run.
+    """
+
+    def __init__(self, reason: str, *, is_timeout: bool = False, is_started: bool = True):
         super().__init__(reason)
-        self.is_timeout = is_timeout
+        self.is_timeout, self.is_started = is_timeout, is_started
 
 
 def run_tests(sources: Sequence[str], tests: Sequence[str], *, names: Sequence[str] = (), setup: str = "") -> Outcome:
@@ -113,12 +116,18 @@ class Sandbox:
     ) -> Outcome:
         """As `run_tests`."""
         try:
-            for container in (self._program, self._tests):  # both first: a program's time starts with it
-                container.warm()
+            self._warm()
             return self._run({"sources": list(sources)}, {"setup": setup, "names": list(names), "tests": list(tests)})
         except BaseException:  # an interrupt too: an answer that nobody waited for would be taken for the next one's
             self.close()
             raise
+
+    def _warm(self) -> None:
+        try:
+            for container in (self._program, self._tests):  # both first: a program's time starts with it
+                container.warm()
+        except SandboxLostError as error:
+            raise SandboxLostError(str(error), is_timeout=error.is_timeout, is_started=False) from error
 
     def close(self) -> None:
         """End both containers and wait for them; the next run starts new ones."""
@@ -135,11 +144,17 @@ class Sandbox:
                 for descriptor in (*questions, *answers, verdict[1]):
                     os.close(descriptor)
             tests_end = self._tests.wait()
-            program_end = self._program.stop()
             found = json.loads(written.read() or "null")
+        try:
+            how = self._program.stop()["how"]
+        except SandboxLostError:
+            if found is None or found["ended"]:
+                raise
+            self._program.close()  # what it left cannot be removed, but its answers were all there
+            how = ""
         if found is None:
             raise SandboxLostError(f"the tests' process {tests_end['how']}", is_timeout=tests_end["is_timeout"])
-        ended = f"the program {program_end['how']}" if found["ended"] else ""
+        ended = f"the program {how}" if found["ended"] else ""
         return Outcome(found["passed"], found["failed"], found["reason"] or ended)
 
 
@@ -192,9 +207,11 @@ class _Container:
 
     def _open(self) -> None:
         self._scratch = None if self._binary else tempfile.TemporaryDirectory(prefix="whit-")
+        scratch = self._scratch.name if self._scratch else SCRATCH
         settings = json.dumps({
             "limits": asdict(self._limits),
-            "scratch": self._scratch.name if self._scratch else SCRATCH,
+            "scratch": scratch,
+            "place": f"{scratch}/{PLACE}",
             "is_contained": self._binary is not None,
             "filter": seccomp_filter().hex() if sys.platform == "linux" else "",
         })  # fmt: skip

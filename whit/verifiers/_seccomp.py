@@ -9,12 +9,16 @@ import struct
 
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # AUDIT_ARCH_*, by the name of the machine
 X32 = 0x40000000  # numbers from here on reach the same calls of x86_64 by another way
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # where they stand in struct seccomp_data; the argument's low half
+# Where they stand in struct seccomp_data; of the arguments the low half.
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT, SECOND_ARGUMENT = 0, 4, 16, 24
 LOAD, AND, EQUAL, AT_LEAST, RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 NOT_PERMITTED, NO_SUCH_CALL = 0x00050000 | 1, 0x00050000 | 38  # EPERM, ENOSYS
 CLONE_THREAD = 0x00010000
 CLONE, CLONE3, PRLIMIT = (56, 220), (435, 435), (302, 261)
+NEWEST = 450  # set_mempolicy_home_node: later calls do what nobody has looked at here
+# What outlives a program at a file: F_SETLEASE and F_NOTIFY of fcntl, FS_IOC_SETFLAGS and FS_IOC_FSSETXATTR of ioctl.
+DENIED_COMMANDS = {(72, 25): (1024, 1026), (16, 29): (0x40086602, 0x401C5820)}
 
 # (x86_64, aarch64); None where there is no such call. Source: asm/unistd_64.h and asm-generic/unistd.h of Linux 6.1.
 DENIED: dict[str, tuple[int, int | None]] = {
@@ -51,7 +55,8 @@ def seccomp_filter(machine: str = "") -> bytes:
 
     machine: as `platform.machine()` says it; the default asks.
     Threads are allowed and processes are not: `clone` needs CLONE_THREAD, and the newer `clone3`, whose flags a filter
-    cannot read, is said not to exist, so that the C library falls back. `prlimit64` may name the caller only.
+    cannot read, is said not to exist, so that the C library falls back; so is any call that is newer than NEWEST.
+    `prlimit64` may name the caller only.
     """
     machine = machine or platform.machine()
     if machine not in ARCHITECTURES:
@@ -65,6 +70,8 @@ def seccomp_filter(machine: str = "") -> bytes:
         (LOAD, 0, 0, NUMBER),
         (AT_LEAST, 0, 1, X32),
         (RETURN, 0, 0, NOT_PERMITTED),
+        (AT_LEAST, 0, 1, NEWEST + 1),
+        (RETURN, 0, 0, NO_SUCH_CALL),
     ]
     for number in denied:
         if number is not None:
@@ -79,5 +86,10 @@ def seccomp_filter(machine: str = "") -> bytes:
             (RETURN, 0, 0, ALLOW),
             (RETURN, 0, 0, NOT_PERMITTED),
         ]
+    for numbers, commands in DENIED_COMMANDS.items():
+        code += [(EQUAL, 0, 2 + 2 * len(commands), numbers[column]), (LOAD, 0, 0, SECOND_ARGUMENT)]
+        for command in commands:
+            code += [(EQUAL, 0, 1, command), (RETURN, 0, 0, NOT_PERMITTED)]
+        code.append((RETURN, 0, 0, ALLOW))
     code.append((RETURN, 0, 0, ALLOW))
     return b"".join(struct.pack("HBBI", *instruction) for instruction in code)

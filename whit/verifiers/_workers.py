@@ -16,19 +16,22 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from time import perf_counter
 from typing import Any
 
+from whit.core.answers import completion_text
 from whit.core.types import Completion, Example, Verdict
 from whit.verifiers._named import judge_here, max_seconds
 
 SLOW_SECONDS = 0.005  # of the quickest of the last verdicts; asking a worker costs a tenth of a millisecond
 TIMED = 4  # verdicts that have to be that slow: the first one may import something
 MAX_SECONDS = 60.0  # of one verdict in a worker, where its verifier declares nothing
-IMPORT_SECONDS = 60.0  # more for a verifier's first verdict in a worker
+IMPORT_SECONDS = 60.0  # more for a verifier's first verdict in a worker; also for a worker to start
 MAX_BYTES = 4 << 30  # of memory that a verifier which declares MAX_SECONDS may use
+
+BLAMED = ("crash", "timeout", "undecided")  # what a completion may bring about
 
 _seconds: dict[str, deque[float]] = {}  # of each verifier's last verdicts here
 
@@ -36,8 +39,9 @@ _seconds: dict[str, deque[float]] = {}  # of each verifier's last verdicts here
 def judge_later(text: str, example: Example) -> Future[Verdict]:
     """The verdict on one completion, now or when a worker has it.
 
-    A worker's verifier that takes longer than MAX_SECONDS has the status "timeout", and one that ends its process the
-    status "crash". To a verifier that declares MAX_SECONDS, the tuples of an example's metadata are lists.
+    A worker's verifier that takes longer than MAX_SECONDS has the status "timeout", one that ends its process the status
+    "crash", and one whose worker does not come up "not_started". Whose fault the first two are, `Verdicts` says.
+    To a verifier that declares MAX_SECONDS, the tuples of an example's metadata are lists.
     """
     name = example.verifier
     verdict: Future[Verdict] = Future()
@@ -66,6 +70,7 @@ class Verdicts:
         self.examples, self.decode = examples, decode
         self._texts: dict[tuple[int, int], str] = {}
         self._verdicts: dict[tuple[int, int], Future[Verdict]] = {}
+        self._is_gold_taken: dict[int, bool] = {}  # of the examples at which the verifier failed
 
     def finished(self, prompt: int, sample: int, completion: Completion) -> None:
         """Judge one completion of the example number `prompt`."""
@@ -74,17 +79,35 @@ class Verdicts:
         self._verdicts[prompt, sample] = judge_later(text, self.examples[prompt])
 
     def groups(self) -> list[list[tuple[str, Verdict]]]:
-        """Text and verdict of every completion, by example and sample; waits for those that are not there yet."""
+        """Text and verdict of every completion, by example and sample; waits for those that are not there yet.
+
+        Where the verifier failed, they say whether the completion is to blame (`Verdict.is_at_fault`).
+        """
         found: list[list[tuple[str, Verdict]]] = [[] for _ in self.examples]
         for (prompt, sample), text in sorted(self._texts.items()):
-            found[prompt].append((text, self._verdicts[prompt, sample].result()))
+            found[prompt].append((text, self._blamed(self._verdicts[prompt, sample].result(), prompt)))
         return found
+
+    def _blamed(self, verdict: Verdict, prompt: int) -> Verdict:
+        """Where the verifier failed: the completion is wrong if the example's gold answer passes the same verifier now.
+
+        Else nothing is known of the completion. Without this a completion could choose not to be judged.
+        """
+        if verdict.status not in BLAMED:
+            return verdict
+        if prompt not in self._is_gold_taken:
+            gold = completion_text(self.examples[prompt], with_rationale=False)
+            self._is_gold_taken[prompt] = judge_later(gold, self.examples[prompt]).result().correct
+        if not self._is_gold_taken[prompt]:
+            return verdict
+        return replace(verdict, correct=False, strict=False, reward=verdict.reward or 0.0, is_at_fault=True)
 
 
 def serve() -> None:
-    """A worker: a line with a completion and its example in, a line with the verdict out."""
+    """A worker: an empty line when it is up; then a line with a completion and its example in, one with the verdict out."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a verifier prints is no verdict
+    print(file=out, flush=True)  # it is up: from here on it is a verifier that fails
     for line in sys.stdin:
         text, fields = json.loads(line)
         example = Example(**{**fields, "choices": tuple(fields["choices"])})
@@ -116,6 +139,9 @@ class Pool:
             try:
                 if worker is None or worker.poll() is not None:  # or it ended after its last verdict
                     worker, met = _start(), set()
+                if worker is None:
+                    verdict.set_result(Verdict(correct=False, status="not_started", reason="no worker process came up"))
+                    continue
                 seconds = max_seconds(name) or self.max_seconds
                 answer = _ask(worker, line, seconds if name in met else seconds + IMPORT_SECONDS)
                 met.add(name)
@@ -162,12 +188,22 @@ def _pool() -> Pool:
     return Pool(max(1, (os.cpu_count() or 2) - 1))
 
 
-def _start() -> subprocess.Popen[str]:
+def _start() -> "subprocess.Popen[str] | None":
+    """A worker that has said that it is up; None if none comes up."""
     code = "from whit.verifiers._workers import serve; serve()"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    )
+    try:
+        worker = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+    except OSError:
+        return None
+    assert worker.stdout
+    if select.select([worker.stdout], [], [], IMPORT_SECONDS)[0] and worker.stdout.readline():
+        return worker
+    worker.kill()
+    worker.wait()
+    return None
 
 
 def _limit_memory(num_bytes: int | None) -> None:

@@ -1,6 +1,7 @@
 r"""An expression of given numbers that comes to a target: Countdown and the game of 24.  Source: arXiv:2305.10601."""
 
 import ast
+import re
 from collections import Counter
 from fractions import Fraction
 
@@ -8,15 +9,17 @@ from whit.core.types import Example, Verdict
 from whit.verifiers._extract import marked, spans
 
 MAX_CHARS = 300  # of an expression
+EXPRESSION = re.compile(r"(?:[\s()+*/-]|(?<!\d)(?:0|[1-9][0-9]*)(?!\d))+")
+VALUE = re.compile(r"(?=.{1,30}\Z)-?[0-9]+(?:\.[0-9]+)?(?:/[0-9]+)?")
 SIGNS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-"})
 
 
 def countdown(completion: str, example: Example) -> Verdict:
     r"""The final answer is an expression that equals `example.metadata["target"]` and uses each given number at most once.
 
-    The numbers are metadata["numbers"]; with metadata["use_all"] each has to be used. Allowed are + - * / and brackets; the
-    value is exact. '= 24' may follow the expression. The text is read by `ast` and never run. The gold answer is one that
-    fits; another that fits is as good.
+    The numbers are metadata["numbers"]; with metadata["use_all"] each has to be used. Allowed are whole numbers in plain
+    decimal digits, + - * / and brackets; the value is exact. '= 24' may follow the expression, once. The text is read by
+    `ast` and never run. The gold answer is one that fits; another that fits is as good.
     Strict: the marker that the prompt asked for holds the expression; for "plain" the whole text does.
     Lenient: that; else another marker, or the rest of the line after 'the answer is'.
 
@@ -29,6 +32,9 @@ def countdown(completion: str, example: Example) -> Verdict:
     refuses: 8 * 3 | #### 24
     refuses: 8 * 3 | #### 8 + 8
     refuses: 8 * 3 | #### 8 * 3 = 25
+    refuses: 8 * 3 | #### 8 * 3 = 1e20000000
+    refuses: 8 * 3 | #### 0x8 * 3
+    refuses: 8 * 3 | #### 8 * 3 # 5
     refuses: 8 * 3 | #### 3 ** 3 - 3
     refuses: 8 * 3 | #### 8 / (5 - 5)
     refuses: 8 * 3 | #### print(24)
@@ -56,9 +62,11 @@ def countdown(completion: str, example: Example) -> Verdict:
 def _evaluated(text: str, target: Fraction) -> tuple[Fraction, Counter[int]]:
     """The value of an expression and the numbers in it. Raises ValueError, or what `ast` and division raise."""
     text = text.translate(SIGNS).replace("\\times", "*").replace("\\cdot", "*").replace("\\div", "/").strip(" .$")
-    expression, _, said = text.partition("=")
-    if len(text) > MAX_CHARS or (said and Fraction(said.strip()) != target):
-        raise ValueError("it is too long, or says that it is something else")
+    expression, equals, said = text.partition("=")
+    if len(text) > MAX_CHARS or not EXPRESSION.fullmatch(expression):
+        raise ValueError("only whole numbers, + - * / and brackets are allowed, and not many")
+    if equals and not (VALUE.fullmatch(said.strip()) and Fraction(said.strip()) == target):
+        raise ValueError("it says that it is something else")
     used: Counter[int] = Counter()
 
     def value(node: ast.expr) -> Fraction:

@@ -26,7 +26,8 @@ def entailment(completion: str, example: Example) -> Verdict:
     Strict: the marker that the prompt asked for holds the answer; for "plain" the whole text does.
     Lenient: that; else another marker, or the first word, for formulas the line, after 'the answer is'.
     Where z3 gives up, the status is "undecided" with its reason. Premises that contradict each other, or that are no
-    formulas, and a gold answer that is not proved have the status "bad_gold".
+    formulas, a gold label that is not proved, and a gold formula that the premises prove or refute, to which any formula
+    they prove or refute would be equivalent, have the status "bad_gold".
     Raises UsageError when z3 is not installed.
 
     metadata: {"premises": ["forall(x, implies(Cat(x), Animal(x)))", "Cat(tom)"], "conclusion": "Animal(tom)"}
@@ -51,6 +52,8 @@ def entailment(completion: str, example: Example) -> Verdict:
             fact = _follows(premises, reader.formula(example.metadata["conclusion"]))
             return _judge_label(completion, example, LABELS, fact)
         gold = reader.formula(example.gold)
+        if any(prove(premises, formula)[0] == "proved" for formula in (gold, solver_library().Not(gold))):
+            raise FormulaError("the premises alone decide the gold answer, so that True or False would be as good")
     except FormulaError as error:
         return Verdict(correct=False, status="bad_gold", reason=f"the example's formulas: {error}")
     except _UndecidedError as error:

@@ -16,6 +16,8 @@ def exact_text(completion: str, example: Example) -> Verdict:
     strict: Paris | The capital is Paris.\n#### paris.
     strict: New York | ####  New  York
     strict: C++ | #### c++
+    strict: 5² | #### 5²
+    strict: 52 | #### ５２
     strict boxed: Paris | so \boxed{Paris}
     strict tags: Paris | <answer>"Paris"</answer>
     strict plain: Paris | Paris.
@@ -26,6 +28,10 @@ def exact_text(completion: str, example: Example) -> Verdict:
     refuses: The Hague | #### Hague
     refuses: C | #### C++
     refuses: -5 | #### 5
+    refuses: 52 | #### 5²
+    refuses: 52 | #### 5₂
+    refuses: 4 | #### ④
+    refuses: 11⁄2 | #### 1½
     refuses: Paris | The answer is Rome, not Paris.
     refuses: Paris |
     """

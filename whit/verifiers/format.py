@@ -1,10 +1,13 @@
 r"""The completion has the form that was asked for, whatever it says: a reward for form alone."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from whit.core.types import Example, Verdict
+from whit.core.types import AnswerFormat, Example, Verdict
 from whit.verifiers._extract import marked
+
+JUDGES_GOLD = False  # the gold answer is what the form is to hold, and need not have it
 
 
 def format(completion: str, example: Example) -> Verdict:
@@ -12,7 +15,11 @@ def format(completion: str, example: Example) -> Verdict:
 
     Without tags, the marker that the prompt asked for must hold something. What the answer is does not count: this is the
     verifier of instructions on form. `whit.verifiers.regex` is the one for answers that have to fit a pattern.
-    Strict: the same. A tag must hold more than white space, and no other of the tags. The gold answer is some answer.
+    Strict: the same. A tag must hold more than white space, and no other of the tags.
+
+    A row of a file: {"prompt": "What is 3 + 4?", "answer": "7", "tags": ["think", "answer"]}; in a CSV, tags are
+    "think,answer". The prompt then asks for these tags. The answer is not compared, and need not be of the form; for
+    imitation, which would teach it as it stands, write the whole of <think>..</think><answer>7</answer>.
 
     metadata: {"tags": ["think", "answer"]}
     strict: 7 | <think>3 + 4</think><answer>7</answer>
@@ -27,13 +34,24 @@ def format(completion: str, example: Example) -> Verdict:
     refuses: 7 | #### 7
     refuses: 7 |
     """
-    tags = example.metadata.get("tags", ())
+    tags = _tags(example.metadata)
     answer = _last(completion.strip(), tags) if tags else marked(completion, example.answer_format)
     if answer is None:
         return Verdict(
             correct=False, reason=f"not of the form {''.join(f'<{t}>..</{t}>' for t in tags) or 'asked for'}"
         )
     return Verdict(correct=True, strict=True, has_format=True, answer=answer)
+
+
+def ask_for(metadata: Mapping[str, Any]) -> tuple[AnswerFormat, str] | None:
+    """How a row of a file asks for its tags; None without tags, where the form is that of the answer."""
+    form = "".join(f"<{tag}>...</{tag}>" for tag in _tags(metadata))
+    return ("plain", f"Answer in the form {form} and write nothing beside it.") if form else None
+
+
+def _tags(metadata: Mapping[str, Any]) -> Sequence[str]:
+    tags = metadata.get("tags") or ()
+    return [tag.strip() for tag in tags.split(",")] if isinstance(tags, str) else tags
 
 
 def _last(text: str, tags: Sequence[str]) -> str | None:

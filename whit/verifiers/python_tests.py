@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from textwrap import indent
 from typing import Any, Literal
 
-from whit.core.types import Example, Verdict
+from whit.core.answers import ASK_FOR_PROGRAM
+from whit.core.types import AnswerFormat, Example, Verdict
 from whit.verifiers._sandbox import SandboxLostError, run_tests
 
 FENCED = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(```)|\Z)", re.MULTILINE | re.DOTALL)
@@ -19,11 +20,12 @@ def python_tests(completion: str, example: Example) -> Verdict:
     The program is the last fenced Python block that defines the entry point, else the last one, else the whole text; after
     a prefix, it may also be the body of the prefix's last function. Strict: it stands in a fenced block that is closed.
     A program that fails, hangs or ends is wrong, with the status "ok" and a reason: how many assertions hold, and the first
-    that does not. "timeout" and "crash" say that the sandbox failed and nothing is known.
+    that does not. "timeout" and "crash" say that the sandbox failed while the program or its tests ran, and "not_started"
+    that it failed before.
     What comes back from the program is compared as plain data (docs/sandbox.md); it sees none of the tests.
 
     The example's metadata:
-    tests: list of Python sources whose assertions are counted; they may call what the program defines by its name.
+    tests: list of Python sources, or one, whose assertions are counted; they may call what the program defines by its name.
     entry_point: the function that is asked for; HumanEval's tests call it as the argument of `check`.
     setup: Python that runs before the tests, beside them. prefix: Python that the program starts with.
     Raises SandboxError on a machine that cannot isolate.
@@ -49,10 +51,12 @@ def python_tests(completion: str, example: Example) -> Verdict:
         return Verdict(correct=False, status="no_answer", has_format=has_format, reason="no program found")
     sources = _readings(code, prefix, entry_point)
     names = [entry_point] if entry_point else []
+    tests = [given["tests"]] if isinstance(given["tests"], str) else given["tests"]
     try:
-        outcome = run_tests(sources, given["tests"], names=names, setup=given.get("setup", ""))
+        outcome = run_tests(sources, tests, names=names, setup=given.get("setup", ""))
     except SandboxLostError as error:
-        status: Literal["timeout", "crash"] = "timeout" if error.is_timeout else "crash"
+        status: Literal["timeout", "crash", "not_started"] = "timeout" if error.is_timeout else "crash"
+        status = status if error.is_started else "not_started"
         return Verdict(correct=False, status=status, has_format=has_format, reason=str(error))
     if outcome.is_right:
         return Verdict(correct=True, strict=has_format, has_format=has_format)
@@ -60,6 +64,11 @@ def python_tests(completion: str, example: Example) -> Verdict:
     if count := outcome.passed + outcome.failed:
         reason = f"{outcome.passed} of {count} assertions hold: {reason}"
     return Verdict(correct=False, has_format=has_format, reason=reason)
+
+
+def ask_for(metadata: Mapping[str, Any]) -> tuple[AnswerFormat, str]:
+    """How a row of a file asks for a program, whose braces no box could hold."""
+    return "plain", ASK_FOR_PROGRAM
 
 
 def _program(completion: str, entry_point: str) -> tuple[str, bool]:

@@ -36,6 +36,8 @@ def reward_function(
         if isinstance(result, Verdict):
             return result if result.reward is not None else replace(result, reward=float(result.correct))
         reward = None if result is None else float(result)
+    except _NoRewardError as error:
+        return Verdict(correct=False, status="crash", reason=f"{function} {error}")
     except Exception as error:  # whatever the user's code raises is a fact about this completion, to be counted
         return Verdict(correct=False, status="crash", reason=f"{function}: {type(error).__name__}: {error}")
     if reward is None:
@@ -45,6 +47,10 @@ def reward_function(
     correct = reward >= correct_at - 1e-9
     has_format = marked(completion, example.answer_format) is not None
     return Verdict(correct=correct, strict=correct and has_format, has_format=has_format, reward=reward)
+
+
+class _NoRewardError(Exception):
+    """What a function written for TRL returned is no list of one reward."""
 
 
 def _call(call: Callable[..., Any], completion: str, example: Example, messages: bool) -> Any:
@@ -59,6 +65,8 @@ def _call(call: Callable[..., Any], completion: str, example: Example, messages:
     }
     takes_all = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     rewards = call(**{name: value for name, value in columns.items() if takes_all or name in parameters})
+    if rewards is None or isinstance(rewards, int | float | str):
+        raise _NoRewardError(f"returned {rewards!r}, needs a list of one number a completion")
     if len(rewards) != 1:
-        raise ValueError(f"one completion was given, {len(rewards)} rewards came back")
+        raise _NoRewardError(f"returned {len(rewards)} rewards for one completion, needs one")
     return rewards[0]

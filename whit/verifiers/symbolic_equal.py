@@ -45,6 +45,8 @@ def symbolic_equal(completion: str, example: Example) -> Verdict:
     refuses boxed: \text{east} | \boxed{\text{seat}}
     refuses boxed: 0.5 | \boxed{50\%}
     refuses boxed: 5\text{ cm} | \boxed{5\text{ m}}
+    refuses boxed: 5 | \boxed{5 \text{ no}}
+    refuses boxed: 5 | \boxed{5\text{ units, or six}}
     refuses boxed: 5 | \boxed{x + 1 = 5}
     refuses boxed: \frac{7}{3} | \boxed{\frac{7}{
     refuses: 18 |

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import socket
+import struct
 from pathlib import Path
 from textwrap import indent
 
@@ -132,6 +133,44 @@ def attack(): return os.listdir('/tmp')
     look = "import os\ndef attack(): return os.listdir('/tmp')\nimport math; math.seen = True"
     assert judged(cell, look, ["assert attack() == []"]) == (True, "")
     assert judged(cell, "import math\ndef attack(): return hasattr(math, 'seen')", ["assert attack() is False"])[0]
+
+
+LEAVES = {
+    "a mode": "os.chmod(where, 0o500)",
+    "times": "os.utime(where, (1e9, 1e9))",
+    "an attribute": "os.setxattr(where, 'user.said', b'7')",
+    "a list of rights": "os.setxattr(where, 'system.posix_acl_default', RIGHTS)",
+    "a flag": "fcntl.ioctl(os.open(where, 0), 0x40086602, (0xC0).to_bytes(8, 'little'))",  # noatime, nodump
+    "a file beside its directory": "open('/scratch/said', 'w').close()",
+}
+SEEN = """
+import fcntl, os
+def of(where):
+    about = os.stat(where)
+    try: flags = fcntl.ioctl(os.open(where, 0), 0x80086601, bytes(8)).hex()
+    except OSError: flags = ""
+    return oct(about.st_mode), flags, os.listxattr(where), os.listdir(where)
+def seen(): raise ValueError((of("."), of("/tmp"), of("/scratch"), os.stat("/scratch").st_mtime))
+"""
+
+
+def seen(cell: Sandbox) -> str:
+    """What a program sees of the directories that it is given."""
+    return judged(cell, SEEN, ["seen()"])[1]
+
+
+@pytest.mark.parametrize("where", [".", "/scratch"])
+@pytest.mark.parametrize("what", LEAVES.values(), ids=LEAVES)
+def test_what_a_program_makes_of_its_directories_is_not_there_for_the_next(cell, where, what):
+    entries = ((1, 7, 0xFFFFFFFF), (4, 0, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF))  # its user, its group, others
+    rights = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    before = seen(cell)
+    assert "0o40700" in before and "program" in before
+    leave = f"import fcntl, os\nwhere, RIGHTS = {where!r}, {rights!r}\ndef attack():\n    {what}"
+    judged(cell, leave, ["assert attack() is None"])  # what the kernel refuses leaves nothing either
+    assert seen(cell) == before
+    write = "open('mine', 'w').close(); open('/tmp/mine').close()\ndef square(x): return x * x"
+    assert judged(cell, write, SQUARE) == (True, "")
 
 
 @pytest.mark.parametrize("end", ["raise SystemExit(1)", "import time; time.sleep(1000)", "import os; os._exit(3)"])

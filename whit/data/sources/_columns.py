@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from whit.core.answers import INSTRUCTIONS, parse_number
+from whit.core.answers import INSTRUCTIONS, is_bare_number, parse_number, show_number
 from whit.core.errors import DataError, NoSuchColumnError, UsageError, did_you_mean
+from whit.core.parts import declared
 from whit.core.seeds import key64
 from whit.core.types import AnswerFormat, Example, Split
+from whit.core.words import plural
 
 ALIASES = {
     "prompt": ("question", "text", "input", "problem"),
@@ -30,6 +32,10 @@ SPLIT_NAMES: dict[str, Split] = {
 }
 MAX_CHOICES = 50
 MIN_ROWS_PER_CHOICE = 5
+WITHOUT_STEPS = (
+    "choice",
+    "json_schema",
+)  # verifiers whose answers are asked for alone, unless rationales come with them
 
 Row = Mapping[str, Any]
 Columns = Mapping[str, str] | str | None
@@ -47,6 +53,8 @@ def examples_of(
 
     where: names the source in errors.
     columns: field -> column, or "prompt=question,answer=label"; fields that are left out are looked for by name.
+    answer_format: None takes what the verifier's file asks for (`ask_for`), else "plain" for labels and JSON without
+        rationales, else "boxed".
     An example's id is its id column's value where these all differ, else a hash of its prompt; never its position.
     """
     names, notes = _resolve(list(dict.fromkeys(name for row in rows for name in row)), columns, where)
@@ -59,9 +67,15 @@ def examples_of(
     golds = [field["answer"] for field in fields]
     verifier, found = _verifier(golds, where, verifier)
     has_rationales = any(field.get("rationale") for field in fields)
-    answer_format = answer_format or ("plain" if verifier == "choice" and not has_rationales else "boxed")
+    form = answer_format or ("plain" if verifier in WITHOUT_STEPS and not has_rationales else "boxed")
     choices = _labels(golds) if verifier == "choice" else ()
-    instruction = f"{INSTRUCTIONS[answer_format]} The answer is one of: {', '.join(choices)}." if choices else None
+    instruction = f"{INSTRUCTIONS[form]} The answer is one of: {', '.join(choices)}." if choices else None
+    metadata = [
+        {"row": number, **{name: row[name] for name in row if name not in names.values()}}
+        for number, row in enumerate(rows, 1)
+    ]
+    ask_for = declared("verifier", verifier, "ask_for")
+    asked = [_own(ask_for(more) if ask_for else None, answer_format) or (form, instruction) for more in metadata]
     examples = [
         Example(
             id=identity,
@@ -71,13 +85,39 @@ def examples_of(
             rationale=_without_marker(field.get("rationale", "")) or None,
             group=field.get("group", ""),
             choices=choices,
-            answer_format=answer_format,
-            instruction=instruction,
-            metadata={"row": number, **{name: row[name] for name in row if name not in names.values()}},
+            answer_format=own_form,
+            instruction=own_instruction,
+            metadata=more,
         )
-        for number, (identity, field, row) in enumerate(zip(_ids(fields), fields, rows, strict=True), 1)
+        for identity, field, more, (own_form, own_instruction) in zip(
+            _ids(fields), fields, metadata, asked, strict=True
+        )
     ]
-    return examples, _given_splits(examples, fields, where), [*notes, found]
+    forms = sorted({f"'{example.answer_format}'" for example in examples})
+    notes.append(f"{found}, with the answer format {' or '.join(forms)}")
+    if verifier == "exact_number":
+        notes += _left_out(golds)
+    return examples, _given_splits(examples, fields, where), notes
+
+
+def _left_out(golds: Sequence[str]) -> list[str]:
+    """What 'exact_number' does not compare of the answers, if there is something."""
+    odd = [(row, gold) for row, gold in enumerate(golds, 1) if not is_bare_number(gold)]
+    if not odd:
+        return []
+    row, gold = odd[0]
+    value = parse_number(gold)
+    assert value is not None  # else the answer is refused
+    return [
+        f"warning: {plural(len(odd), 'answer holds', 'answers hold')} more than a number, which alone is compared: in row "
+        f"{row}, {gold[:40]!r} is {show_number(value)}. If the rest matters, take the verifier 'exact_text' or "
+        "'symbolic_equal'"
+    ]
+
+
+def _own(asked: tuple[AnswerFormat, str] | None, wanted: AnswerFormat | None) -> tuple[AnswerFormat, str] | None:
+    """What the verifier's own file asks a row for, unless another answer format is wanted."""
+    return asked if asked and wanted in (None, asked[0]) else None
 
 
 def _resolve(present: list[str], columns: Columns, where: str) -> tuple[dict[str, str], list[str]]:

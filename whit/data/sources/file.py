@@ -27,7 +27,8 @@ def file(
         label, target or gold; rationale or solution. The other columns become the example's metadata.
     verifier: None takes "exact_number" when all answers are numbers, "choice" for a few labels that repeat, else
         "exact_text"; the notes of the result say which.
-    answer_format: None takes "plain" for labels without rationales, else "boxed".
+    answer_format: None takes what the verifier's own file asks for, such as a block of Python for "python_tests", else
+        "plain" for labels and JSON without rationales, else "boxed".
     seed, dev_frac, test_frac, on_duplicates: see `split_examples`. A split column is respected.
     Raises DataError that names the file and the row.
     """

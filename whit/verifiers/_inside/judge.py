@@ -19,6 +19,7 @@ from whit.verifiers._inside.plain import decode, encode
 
 MAX_ANSWER_BYTES = 16 * 2**20
 MAX_SHOWN = 200  # characters of an assertion or a value in a reason
+ENDS = (StopIteration, StopAsyncIteration)  # what Python takes for the end of a loop and not for an error
 
 
 def serve(job: str, answers: int, questions: int, verdict: int) -> None:
@@ -48,7 +49,7 @@ class Ended(BaseException):
 
 
 class ProgramError(Exception):
-    """What the program raised, when it is no exception of Python's own."""
+    """What the program raised, when it is no exception of Python's own, or one that would end a loop of the tests."""
 
 
 def _run(job: dict[str, Any], program: "_Program", count: "_Count") -> None:
@@ -101,7 +102,7 @@ class _Program:
         try:
             said = json.loads(line)
             raised, value = said.get("raised"), decode(said.get("value"), self._stand_in)
-        except (ValueError, TypeError, LookupError, AttributeError, RecursionError, MemoryError):
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, MemoryError):
             raise Ended from None  # it was cut off, or the program writes to its pipe itself
         if raised is not None:
             _raise(raised)
@@ -154,7 +155,7 @@ def _raise(raised: Any) -> NoReturn:
     name, text, line = map(str, raised) if isinstance(raised, list) and len(raised) == 3 else ("Error", "", "0")
     text = text[:MAX_SHOWN] + (f" (line {line} of the program)" if line != "0" else "")
     kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception):
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, ENDS):
         try:
             raise kind(text)
         except TypeError:  # UnicodeDecodeError and its like need more than a text

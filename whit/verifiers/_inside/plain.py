@@ -47,7 +47,7 @@ def decode(data: Any, resolve: Callable[[int, str], Any]) -> Any:
     """The value that `data` stands for.
 
     resolve: the object of a number and the name of its type.
-    Raises ValueError, TypeError, KeyError or RecursionError for anything that `encode` does not write.
+    Raises ValueError, TypeError, KeyError, OverflowError or RecursionError for anything that `encode` does not write.
     """
     if data is None or type(data) in (bool, str, float, int):
         return data

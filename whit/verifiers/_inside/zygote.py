@@ -10,7 +10,6 @@ import json
 import os
 import resource
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -37,8 +36,9 @@ def serve(settings: dict[str, Any]) -> None:
 
     An answer is a line of JSON {"how": words, "is_timeout": bool}, written when the child, all that it left and its files
     are gone.
-    settings: {"limits": as `_sandbox.Limits`, "scratch": directory that is wiped after each child, "filter": the seccomp
-        filter in hexadecimal, "is_contained": whether this is to be process 1, which it is not where a container is none}.
+    settings: {"limits": as `_sandbox.Limits`, "scratch": a directory that is wiped after each child, "place": the
+        directory in it that is made for each child, which starts there, "filter": the seccomp filter in hexadecimal,
+        "is_contained": whether this is to be process 1, which it is not where a container is none}.
     """
     if settings["is_contained"] and os.getpid() != 1:  # before anything is killed or wiped that is not ours
         sys.exit("this is no container: its first process has another number than 1")
@@ -70,6 +70,8 @@ def serve(settings: dict[str, Any]) -> None:
 def _run(order: bytes, fds: list[int], control: socket.socket, null: int, settings: dict[str, Any]) -> tuple[str, bool]:
     """Run one child to its end or to that of its time: how it ended, in words, and whether for want of time."""
     limits = settings["limits"]
+    os.mkdir(settings["place"], 0o700)
+    os.utime(settings["scratch"], (0, 0))
     alive, held = os.pipe()  # the child holds the other end, whatever it does, until it ends
     child = os.fork()
     if child == 0:
@@ -134,7 +136,7 @@ def _confine(settings: dict[str, Any]) -> None:
     }.items():
         if not (sys.platform == "darwin" and name in ("AS", "NPROC")):  # macOS refuses the one and counts all of a user
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (soft, hard))
-    os.chdir(settings["scratch"])
+    os.chdir(settings["place"])
     filter = bytes.fromhex(settings["filter"])
     if not filter:
         return
@@ -152,10 +154,29 @@ def _confine(settings: dict[str, Any]) -> None:
 
 
 def _wipe(directory: str) -> None:
-    """Remove all that is in a directory. What cannot be removed ends this process, and its container with it."""
-    with os.scandir(directory) as entries:
+    """Remove all that is in a directory, and what was made of the directory itself: its mode, its attributes, its lists.
+
+    What cannot be removed ends this process, and its container with it.
+    """
+    os.chmod(directory, 0o700)  # it belongs to the programs' user too: there is no other in here
+    if sys.platform == "linux":
+        for name in os.listxattr(directory):
+            os.removexattr(directory, name)
+    while entries := list(os.scandir(directory)):
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)
+            _remove(entry, directory)
+
+
+def _remove(entry: "os.DirEntry[str]", top: str) -> None:
+    """Remove a file, or a directory whose own directories move up to `top`: then no depth is too much."""
+    if not entry.is_dir(follow_symlinks=False):
+        os.unlink(entry.path)
+        return
+    os.chmod(entry.path, 0o700)
+    for inner in list(os.scandir(entry.path)):
+        if inner.is_dir(follow_symlinks=False):
+            os.chmod(inner.path, 0o700)  # to move a directory is to write in it
+            os.rename(inner.path, f"{top}/{os.urandom(16).hex()}")
+        else:
+            os.unlink(inner.path)
+    os.rmdir(entry.path)

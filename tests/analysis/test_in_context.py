@@ -1,0 +1,70 @@
+"""Four ways on the same items: what each costs, and what no push and no example have in common."""
+
+import pytest
+
+from whit.analysis.in_context import ARMS, compare_in_context
+from whit.core.errors import DataError
+from whit.core.types import Example
+from whit.data.render import Renderer
+from whit.models.load import load_policy
+from whit.prompting.retrieved import retrieved
+from whit.testing.tiny import tiny_model
+
+LABELS = ("fruit", "tool")
+WORDS = {"fruit": ("apple", "pear", "plum", "fig"), "tool": ("saw", "axe", "file", "drill")}
+
+
+def examples(count, start=0):
+    return [
+        Example(f"e{n}", f"I have a {WORDS[LABELS[n % 2]][n // 2 % 4]} {n}.", LABELS[n % 2], verifier="choice",
+                choices=LABELS, answer_format="plain", instruction="Is it fruit or tool?")
+        for n in range(start, start + count)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def compare(tmp_path):
+    policy = load_policy(tiny_model(tmp_path / "tiny", seed=3))
+    renderer = Renderer(policy.tokenizer, max_length=256)
+
+    def compare(bank=None, **settings):
+        return compare_in_context(
+            policy,
+            renderer,
+            bank or examples(12),
+            examples(6, start=20),
+            shots=2,
+            contexts=4,
+            max_new_tokens=4,
+            **settings,
+        )
+
+    return compare
+
+
+@pytest.mark.parametrize("settings", [{}, {"retrieval": "bm25"}, {"pairs": "examples"}])
+def test_every_way_is_judged_on_every_item_and_only_texts_lengthen_prompts(compare, settings):
+    found = compare(**settings)
+    rows = {row.name: row for row in found.rows}
+    assert tuple(rows) == ARMS and all(len(row.right) == 6 for row in found.rows)
+    assert rows["texts"].prompt_tokens > rows["zero-shot"].prompt_tokens == rows["ic-icl"].prompt_tokens
+    assert len(found.profile) == 2 and set(found.layers) <= {0, 1}
+
+
+def test_a_push_of_no_strength_is_zero_shot(compare):
+    rows = {row.name: row for row in compare(strength=0.0).rows}
+    assert rows["ic-icl"].right == rows["random"].right == rows["zero-shot"].right
+    assert rows["ic-icl"].accuracy == rows["zero-shot"].accuracy
+
+
+def test_a_label_that_the_bank_has_not_is_named(compare):
+    with pytest.raises(DataError, match="no example of tool"):
+        compare(bank=[e for e in examples(12) if e.gold == "fruit"])
+
+
+def test_the_nearest_example_stands_last_and_the_instruction_once():
+    (item, *shots) = examples(3)
+    messages = retrieved(item, {item.id: shots})
+    assert [m.content for m in messages[:-1:2]] == [shots[1].prompt, shots[0].prompt]
+    assert [m.content for m in messages[1::2]] == [shots[1].gold, shots[0].gold]
+    assert sum("fruit or tool" in m.content for m in messages) == 1

@@ -1,0 +1,147 @@
+"""Four ways to tell a model of examples, side by side: not at all, as texts, as a push, and a push that knows nothing.
+
+In the style of IC-ICL, arXiv:2501.00999: see `spaces/bank.py` for what is specified here and not there.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import Any, Literal
+
+import torch
+
+from whit.core.errors import DataError
+from whit.core.seeds import stream
+from whit.core.types import Ask, Example
+from whit.data.render import Renderer
+from whit.generation.engine import Engine
+from whit.generation.sampler import Sampling
+from whit.models.load import Policy
+from whit.prompting.retrieved import retrieved
+from whit.prompting.zero_shot import zero_shot
+from whit.spaces.bank import Bank, prediction_layers
+from whit.spaces.build import Pairs, build_space
+from whit.spaces.probe import Told, information
+from whit.spaces.retrieval import BM25, Near, Vectors
+from whit.spaces.states import last_states, mean_states
+from whit.spaces.task_space import TaskSpace
+from whit.stats.intervals import clustered_mean
+from whit.verifiers._judge import judge
+
+Retrieval = Literal["states", "bm25"]
+ARMS = ("zero-shot", "texts", "ic-icl", "random")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way. accuracy, strict: [estimate, low, high], lenient and in the form asked for; greedy.
+
+    prompt_tokens: a mean. prefill, decode: seconds of all items; retrieval and the compressing are in prefill.
+    right: of each item, by its place.
+    """
+
+    name: str
+    accuracy: list[float]
+    strict: list[float]
+    prompt_tokens: float
+    prefill: float
+    decode: float
+    right: list[bool]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows, the profile of what states tell by layer, the layers that are pushed, and seconds to make space and bank."""
+
+    rows: list[Row]
+    profile: list[Told]
+    layers: list[int]
+    seconds: float
+
+
+def compare_in_context(
+    policy: Policy, renderer: Renderer, bank: Sequence[Example], items: Sequence[Example], *, shots: int = 5,
+    strength: float = 0.1, pairs: Pairs = "hints", contexts: int = 64, retrieval: Retrieval = "states",
+    max_new_tokens: int = 16, seed: int = 0, notify: Callable[[str], None] = lambda _: None,
+) -> Found:  # fmt: skip
+    """The four ways on the same items, greedy.
+
+    bank: training examples, of which the space is built and the nearest are taken. The random way has a space of random
+    directions at the same layers and strength.
+    """
+    started = time.perf_counter()
+    labels = sorted({example.gold for example in bank})
+    if missing := sorted({example.gold for example in items} - set(labels)):
+        raise DataError(f"the bank has no example of {', '.join(missing[:3])}. Take a larger bank.")
+    notify("building the space")
+    whole = build_space(policy.decoder, renderer, bank, pairs=pairs, contexts=contexts, seed=seed)
+    states_NSD = last_states(policy.decoder, [renderer.prompt(zero_shot(e)) for e in bank], whole.layers)
+    gold = [whole.labels.index(example.gold) for example in bank]
+    profile = _profile(whole, states_NSD, gold, seed)
+    layers = prediction_layers([told.nats for told in profile])
+    near = _nearest(policy, renderer, bank, retrieval)
+    seconds = time.perf_counter() - started
+    rows = []
+    for name in ARMS:
+        notify(name)
+        begun = time.perf_counter()
+        found = [near(item, shots) for item in items] if name != "zero-shot" else []
+        by_id = {item.id: [bank[i] for i in one.places] for item, one in zip(items, found, strict=False)}
+        ask: Ask = partial(retrieved, near=by_id) if name == "texts" else zero_shot
+        steering = None
+        if name in ("ic-icl", "random"):
+            space = whole.at(layers) if name == "ic-icl" else whole.at(layers).random(seed)
+            coordinates = space.coordinates(states_NSD[:, layers])
+            steering = Bank(space, coordinates, tuple(gold)).steering(found, strength=strength)
+        prompts = [renderer.prompt(list(ask(item))) for item in items]
+        looked = time.perf_counter() - begun
+        engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)
+        run = partial(engine.generate, prompts, steering=steering)
+        begun = time.perf_counter()
+        run(Sampling(temperature=0.0, max_new_tokens=1))
+        first = time.perf_counter() - begun
+        written = run(Sampling(temperature=0.0, max_new_tokens=max_new_tokens))
+        total = time.perf_counter() - begun - first
+        verdicts = [judge(renderer.decode(group[0].ids), item) for group, item in zip(written, items, strict=True)]
+        shares = [
+            clustered_mean([float(right) for right in column], [item.group for item in items])
+            for column in ([v.correct for v in verdicts], [v.strict for v in verdicts])
+        ]
+        accuracy, strict = ([share.estimate, share.low, share.high] for share in shares)
+        rows.append(Row(name, accuracy, strict, fmean(map(len, prompts)), looked + first, max(0.0, total - first),
+                        [v.correct for v in verdicts]))  # fmt: skip
+    return Found(rows, profile, layers, seconds)
+
+
+def _profile(space: TaskSpace, states_NSD: torch.Tensor, gold: Sequence[int], seed: int) -> list[Told]:
+    """What coordinates tell of the label at each layer: fitted on half of the bank, judged on the other."""
+    order = list(range(len(gold)))
+    stream(seed, "probe").shuffle(order)
+    half = len(order) // 2
+    fit, held = order[:half], order[half:]
+    coordinates_NSK = space.coordinates(states_NSD)
+    own, other = [gold[i] for i in fit], [gold[i] for i in held]
+    return [
+        information(coordinates_NSK[fit, s], own, coordinates_NSK[held, s], other) for s in range(len(space.layers))
+    ]
+
+
+def _nearest(policy: Policy, renderer: Renderer, bank: Sequence[Example], retrieval: Retrieval) -> Any:
+    """A function from an item and a number to the nearest examples of the bank."""
+    if retrieval == "bm25":
+        index = BM25([example.prompt for example in bank])
+        return lambda item, count: index.nearest(item.prompt, count)
+    layer = len(policy.decoder.layers()) // 2
+
+    def state(examples: Sequence[Example]) -> torch.Tensor:
+        texts = [policy.tokenizer(e.prompt, add_special_tokens=False)["input_ids"] for e in examples]
+        return mean_states(policy.decoder, texts, layer)
+
+    vectors = Vectors(state(bank))
+
+    def nearest(item: Example, count: int) -> Near:
+        return vectors.nearest(state([item])[0], count)
+
+    return nearest

@@ -1,0 +1,74 @@
+"""`whit icl MODEL --task T`: examples as texts in the prompt, as a push on hidden states, or not at all."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from whit.cli._options import Device, Json, resolve_device
+from whit.cli._show import Ticker, as_json, say
+from whit.core.words import duration
+
+
+def icl(
+    model: Annotated[str, typer.Argument(help="A model directory, GGUF file or hub name.")],
+    task: Annotated[str, typer.Option("--task", help="A task of labels: a name, or a CSV / JSONL / Parquet file.")],
+    split: Annotated[str, typer.Option(help="dev or test; the bank is of train.")] = "dev",
+    items: Annotated[int, typer.Option(min=1, help="Items, drawn at random.")] = 200,
+    bank: Annotated[int, typer.Option(min=4, help="Training examples, drawn at random.")] = 200,
+    shots: Annotated[int, typer.Option(min=1, help="Nearest examples that are shown or compressed.")] = 5,
+    strength: Annotated[
+        float, typer.Option(min=0, help="Of the push, in lengths of a state, all layers together.")
+    ] = 0.1,
+    pairs: Annotated[str, typer.Option(help="hints or examples: what the space is built from.")] = "hints",
+    contexts: Annotated[int, typer.Option(min=2, help="Pairs a label.")] = 64,
+    retrieval: Annotated[str, typer.Option(help="states (of the model) or bm25.")] = "states",
+    max_new_tokens: Annotated[int, typer.Option(help="Where completions are cut off.")] = 16,
+    seed: Annotated[int, typer.Option(help="Of the bank and the space.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16")] = "float32",
+    template: Annotated[str | None, typer.Option(help='"plain" for models without a chat template.')] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Compare zero-shot, retrieved texts, IC-ICL and a random push: accuracy, prompt tokens, seconds."""
+    from whit.analysis.in_context import compare_in_context
+    from whit.core.errors import UsageError
+    from whit.core.seeds import stream
+    from whit.core.types import Interval, Split
+    from whit.data.render import Renderer
+    from whit.models.load import load_policy, resolve_model
+    from whit.stages._task import load_task
+
+    for name, value, known in (("pairs", pairs, ("hints", "examples")), ("retrieval", retrieval, ("states", "bm25"))):
+        if value not in known:
+            raise UsageError(f"--{name} {value}: give {' or '.join(known)}.")
+    policy = load_policy(resolve_model(model), dtype=dtype, device=resolve_device(device))
+    renderer = Renderer(
+        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
+    )
+    chosen: Split = split  # type: ignore[assignment]
+    data, rng = load_task(task), stream(seed, "icl")
+    train, asked = data.take("train"), data.take(chosen)
+    own = rng.sample(train, min(bank, len(train)))
+    known_labels = {example.gold for example in own}
+    asked = [example for example in asked if example.gold in known_labels]
+    ticker = Ticker()
+    choices: tuple[Literal["hints", "examples"], Literal["states", "bm25"]] = (pairs, retrieval)  # type: ignore[assignment]
+    found = compare_in_context(
+        policy, renderer, own, stream(0, "items").sample(asked, min(items, len(asked))), shots=shots, strength=strength,
+        pairs=choices[0], contexts=contexts, retrieval=choices[1], max_new_tokens=max_new_tokens, seed=seed,
+        notify=ticker.show,
+    )  # fmt: skip
+    ticker.clear()
+    if json:
+        as_json({"rows": [vars(row) for row in found.rows], "profile": found.profile, "layers": found.layers})
+        return
+    say(f"{len(found.rows[0].right)} items, {len(own)} examples in the bank, {len(known_labels)} labels")
+    say("             accuracy, lenient     strict  prompt tokens  prefill s  decode s")
+    for row in found.rows:
+        strict = f"{100 * row.strict[0]:.1f} %"
+        say(f"{row.name:<11}  {Interval(*row.accuracy).percent():>17}  {strict:>9}  {row.prompt_tokens:>13.0f}  "
+            f"{row.prefill:>9.1f}  {row.decode:>8.1f}")  # fmt: skip
+    best = max(range(len(found.profile)), key=lambda layer: found.profile[layer].nats)
+    nats, accuracy = found.profile[best]
+    say(f"coordinates tell most of the label after layer {best}: {nats:.2f} nats, {100 * accuracy:.0f} % by a probe")
+    say(f"pushed after layers {', '.join(map(str, found.layers))}; space and bank took {duration(found.seconds)}")
