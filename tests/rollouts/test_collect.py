@@ -144,7 +144,7 @@ def test_the_figures_of_two_groups_by_hand():
         Group(EXAMPLES[1], (rollout(0.0, 8), rollout(0.0, 2, status="crash"), rollout(0.0, 8, "length"))),
     ]
     assert figures(groups) == pytest.approx({
-        "reward": 1 / 6, "accuracy": 1 / 6, "format_rate": 1 / 6, "truncated": 2 / 6, "completion_tokens": 36 / 6,
+        "reward": 1 / 5, "accuracy": 1 / 5, "format_rate": 1 / 5, "truncated": 2 / 6, "completion_tokens": 36 / 6,
         "equal_groups": 1 / 2, "not_judged": 1 / 6, "repeated": 0.0,
     })  # fmt: skip
 
@@ -162,3 +162,13 @@ def test_what_was_not_judged_makes_no_group_unequal():
 def test_equal_rewards_are_counted_whatever_they_are():
     groups = [Group(EXAMPLES[0], (rollout(0.3), rollout(0.3))), Group(EXAMPLES[1], (rollout(1.0), rollout(1.0)))]
     assert figures(groups)["equal_groups"] == 1.0
+
+
+def test_reward_and_accuracy_are_of_what_was_judged():
+    """Three right, one wrong, and four of which nothing is known: 75 %, and not 38."""
+    unknown = [rollout(0.0, status="bad_gold") for _ in range(4)]
+    known = [rollout(1.0, has_format=True), rollout(1.0), rollout(1.0), rollout(0.0)]
+    found = figures([Group(EXAMPLES[0], (*known, *unknown))])
+    assert (found["reward"], found["accuracy"], found["format_rate"], found["not_judged"]) == (0.75, 0.75, 0.25, 0.5)
+    nothing = figures([Group(EXAMPLES[0], tuple(unknown))])
+    assert (nothing["reward"], nothing["not_judged"]) == (0.0, 1.0)

@@ -41,6 +41,7 @@ def test_a_sound_training_is_left_alone():
         ({"equal_groups": 1.0, "reward": 0.0, "accuracy": 0.0}, {}, {}, "one_reward", "whit doctor"),
         ({}, {}, {"reference_gap": (0.0, 1.5)}, "leaves", "kl.weight"),
         ({}, {"repeated": 0.8}, {}, "repeats", "repetition"),
+        ({}, {"not_judged": 0.3}, {}, "cannot_be_judged", "whit doctor"),
         ({}, {}, {"mismatch": (0.2, 0.2)}, "mismatch", "float32"),
         ({"truncated": 1.0}, {"truncated": 1.0}, {}, "stop", "max_new_tokens"),
     ],

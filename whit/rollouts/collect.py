@@ -46,15 +46,19 @@ def collect(
 
 
 def figures(groups: Sequence[Group]) -> dict[str, float]:
-    """What is watched at every step: reward, lengths, truncation, and how many groups carry a signal."""
+    """What is watched at every step: reward, lengths, truncation, and how many groups carry a signal.
+
+    Reward, accuracy and form are of what was judged; 0 where nothing was, which `not_judged` = 1 says.
+    """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
-    count = max(1, len(rollouts))
+    verdicts = [rollout.verdict for rollout in rollouts if rollout.verdict.is_judged]
+    count, num_judged = max(1, len(rollouts)), max(1, len(verdicts))
     judged = [[r.reward for r in group.rollouts if r.verdict.is_judged] for group in groups]
     equal = [len(set(rewards)) == 1 for rewards in judged if len(rewards) > 1]
     return {
-        "reward": sum(r.reward for r in rollouts) / count,
-        "accuracy": sum(r.verdict.correct for r in rollouts) / count,
-        "format_rate": sum(r.verdict.has_format for r in rollouts) / count,
+        "reward": sum(reward for rewards in judged for reward in rewards) / num_judged,
+        "accuracy": sum(verdict.correct for verdict in verdicts) / num_judged,
+        "format_rate": sum(verdict.has_format for verdict in verdicts) / num_judged,
         "truncated": sum(r.finish == "length" for r in rollouts) / count,
         "completion_tokens": sum(len(r.segments[-1].ids) for r in rollouts) / count,
         **({"equal_groups": sum(equal) / len(equal)} if equal else {}),

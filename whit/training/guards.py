@@ -17,6 +17,7 @@ FORM, NO_GAIN = 0.2, 0.02  # how much more form, at how little more accuracy
 SAME = 0.9  # share of groups without a signal
 APART = 0.5  # nats a token from the reference
 REPEATED = 0.3  # share of a text's phrases that stood in it before
+UNJUDGED = 0.1  # of all completions
 MISMATCH = 0.05  # nats between sampler and trainer on the same tokens
 
 Line = Mapping[str, float]
@@ -102,7 +103,16 @@ class Guards:
 
 
 Ends = Callable[[str], tuple[float, float] | None]
-WATCHED = ("reward", "accuracy", "format_rate", "truncated", "completion_tokens", "equal_groups", "repeated")
+WATCHED = (
+    "reward",
+    "accuracy",
+    "format_rate",
+    "truncated",
+    "completion_tokens",
+    "equal_groups",
+    "repeated",
+    "not_judged",
+)
 
 
 def settles(ends: Ends) -> str:
@@ -185,6 +195,18 @@ def repeats(ends: Ends) -> str:
     )
 
 
+def cannot_be_judged(ends: Ends) -> str:
+    """Completions whose verifier fails on the gold answer too: they are not trained on."""
+    found = ends("not_judged")
+    if not found or found[1] < UNJUDGED:
+        return ""
+    return (
+        f"{100 * found[1]:.0f} % of completions could not be judged, and are not trained on: the verifier fails on gold "
+        "answers too, or its worker does not start. `whit doctor` tries it."
+    )
+
+
 CHECKS: dict[str, Callable[[Ends], str]] = {
-    f.__name__: f for f in (settles, scatters, runs_on, learns_the_form, has_no_signal, leaves, repeats)
+    f.__name__: f
+    for f in (settles, scatters, runs_on, learns_the_form, has_no_signal, leaves, repeats, cannot_be_judged)
 }
