@@ -8,7 +8,7 @@ from whit.training.guards import WINDOW, Guards
 
 SOUND = {
     "reward": 0.4, "accuracy": 0.4, "format_rate": 0.9, "truncated": 0.05, "completion_tokens": 60.0, "equal_groups": 0.3,
-    "repeated": 0.02,
+    "not_judged": 0.0, "repeated": 0.02,
 }  # fmt: skip
 
 
