@@ -465,7 +465,7 @@ def test_help_names_every_command(whit):
     said = whit("--help")
     assert said.code == 0
     commands = [command.callback.__name__ for command in app.registered_commands]
-    assert len(commands) == 17
+    assert len(commands) == 18
     for command in commands:
         assert f"  {command} " in said.out
         assert f" {command} [OPTIONS]" in whit(command, "--help").out

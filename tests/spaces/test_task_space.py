@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from whit.core.errors import DataError
-from whit.spaces.probe import information
+from whit.spaces.probe import information, plane, profile_of
 from whit.spaces.states import last_states, mean_states
 from whit.spaces.task_space import TaskSpace, denoised, direction
 from whit.testing.tiny import tiny_decoder
@@ -152,3 +152,22 @@ def test_states_are_those_of_each_prompt_alone():
     whole = mean_states(decoder, prompts, 1)
     parts = torch.stack([last_states(decoder, [prompts[0][:n]], [1])[0, 0] for n in (1, 2, 3)])
     torch.testing.assert_close(whole[0], parts.mean(0))
+
+
+def test_a_profile_is_high_where_states_hold_the_label():
+    """Two layers: after the first states are noise, after the second they lie along their label's direction."""
+    labels = [i % 3 for i in range(300)]
+    noise = torch.randn(300, 2, 20, generator=generator())
+    states = noise.clone()
+    states[:, 1] += 8 * torch.eye(3, 20)[labels]
+    base = TaskSpace("abc", (0, 1), torch.eye(3, 20)[None].repeat(2, 1, 1), torch.zeros(2, 20), torch.ones(2, 3),
+                     (torch.eye(3, 20), torch.eye(3, 20)))  # fmt: skip
+    first, second = profile_of(base, states, labels, 0)
+    assert first.nats < 0.1 and second.nats > 0.9 and second.accuracy > 0.95
+
+
+def test_a_plane_keeps_what_varies_most():
+    points = torch.randn(50, 6, generator=generator()) * torch.tensor([9.0, 5.0, 0.01, 0.01, 0.01, 0.01])
+    flat = plane(points)
+    assert flat.shape == (50, 2)
+    torch.testing.assert_close(torch.cdist(flat, flat), torch.cdist(points, points), atol=0.1, rtol=0.01)

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import torch
 
 from whit.core.errors import DataError
-from whit.core.seeds import stream
 from whit.core.types import Ask, Example
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
@@ -23,10 +22,9 @@ from whit.prompting.retrieved import retrieved
 from whit.prompting.zero_shot import zero_shot
 from whit.spaces.bank import Bank, prediction_layers
 from whit.spaces.build import Pairs, build_space
-from whit.spaces.probe import Told, information
+from whit.spaces.probe import Told, profile_of
 from whit.spaces.retrieval import BM25, Near, Vectors
 from whit.spaces.states import last_states, mean_states
-from whit.spaces.task_space import TaskSpace
 from whit.stats.intervals import clustered_mean
 from whit.verifiers._judge import judge
 
@@ -79,7 +77,7 @@ def compare_in_context(
     whole = build_space(policy.decoder, renderer, bank, pairs=pairs, contexts=contexts, seed=seed)
     states_NSD = last_states(policy.decoder, [renderer.prompt(zero_shot(e)) for e in bank], whole.layers)
     gold = [whole.labels.index(example.gold) for example in bank]
-    profile = _profile(whole, states_NSD, gold, seed)
+    profile = profile_of(whole, states_NSD, gold, seed)
     layers = prediction_layers([told.nats for told in profile])
     near = _nearest(policy, renderer, bank, retrieval)
     seconds = time.perf_counter() - started
@@ -113,19 +111,6 @@ def compare_in_context(
         rows.append(Row(name, accuracy, strict, fmean(map(len, prompts)), looked + first, max(0.0, total - first),
                         [v.correct for v in verdicts]))  # fmt: skip
     return Found(rows, profile, layers, seconds)
-
-
-def _profile(space: TaskSpace, states_NSD: torch.Tensor, gold: Sequence[int], seed: int) -> list[Told]:
-    """What coordinates tell of the label at each layer: fitted on half of the bank, judged on the other."""
-    order = list(range(len(gold)))
-    stream(seed, "probe").shuffle(order)
-    half = len(order) // 2
-    fit, held = order[:half], order[half:]
-    coordinates_NSK = space.coordinates(states_NSD)
-    own, other = [gold[i] for i in fit], [gold[i] for i in held]
-    return [
-        information(coordinates_NSK[fit, s], own, coordinates_NSK[held, s], other) for s in range(len(space.layers))
-    ]
 
 
 def _nearest(policy: Policy, renderer: Renderer, bank: Sequence[Example], retrieval: Retrieval) -> Any:

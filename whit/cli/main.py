@@ -22,6 +22,7 @@ from whit.cli.plan import plan
 from whit.cli.report import report
 from whit.cli.run import run
 from whit.cli.runs import runs
+from whit.cli.space import space
 from whit.cli.study import study
 from whit.cli.write import write
 from whit.core.errors import WhitError
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     demo, study, run, plan, evaluate, generate, write, cache, chat, parts, runs, report, export, inspect, doctor,
-    attention, icl,
+    attention, space, icl,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from whit.core.seeds import stream
+from whit.spaces.task_space import TaskSpace
+
 MAX_STEPS, DECAY = 200, 1e-3
 
 
@@ -45,3 +48,22 @@ def information(train_NK: Tensor, train: Sequence[int], held_NK: Tensor, held: S
         accuracy = float((logits_NC.argmax(-1) == held_N).float().mean())
     shares = [number / len(held) for number in Counter(held).values()]
     return Told(max(0.0, -sum(p * math.log(p) for p in shares) - loss), accuracy)
+
+
+def profile_of(space: TaskSpace, states_NSD: Tensor, labels: Sequence[int], seed: int) -> list[Told]:
+    """What the coordinates of states tell of their labels at each layer: fitted on a random half, judged on the other."""
+    order = list(range(len(labels)))
+    stream(seed, "probe").shuffle(order)
+    fit, held = order[: len(order) // 2], order[len(order) // 2 :]
+    coordinates_NSK = space.coordinates(states_NSD)
+    own, other = [labels[i] for i in fit], [labels[i] for i in held]
+    return [
+        information(coordinates_NSK[fit, s], own, coordinates_NSK[held, s], other) for s in range(len(space.layers))
+    ]
+
+
+def plane(points_ND: Tensor) -> Tensor:
+    """[N, 2]: points on their first two principal components."""
+    centred_ND = points_ND - points_ND.mean(0)
+    axes_2D: Tensor = torch.linalg.svd(centred_ND, full_matrices=False)[2][:2]
+    return centred_ND @ axes_2D.T

@@ -94,7 +94,7 @@ class TaskSpace:
     def load(cls, directory: Path) -> "TaskSpace":
         """Raises DataError where there is none."""
         if not (directory / "space.json").exists():
-            raise DataError(f"{directory} holds no task space (space.json). `whit space MODEL --task T` makes one.")
+            raise DataError(f"{directory} holds no task space (space.json). `whit space MODEL DIR --task T` makes one.")
         facts, tensors = read_record(directory / "space.json"), load_file(directory / "space.safetensors")
         bases = tuple(tensors[f"basis_{index}"] for index in range(len(facts["layers"])))
         return cls(
