@@ -27,7 +27,9 @@ def build_space(
 
     examples: of the training split alone: what a space has seen must not be tested on.
     pairs: "hints" compares a text with a sentence for and one against the label beside it, for texts of any label, as the
-        paper's summaries tell; "examples" compares texts that have the label with texts that have another (ours).
+        paper's summaries tell. What all labels have in common, being for or against anything, is taken away (ours: without
+        that one direction held 95 % of the energy on SmolLM2-135M). "examples" compares texts that have the label with
+        texts that have another (ours).
     contexts: pairs a label; the same texts serve all labels for "hints". layers: after which; None takes all.
     Raises DataError for fewer than two labels, and for a label with fewer than two texts where "examples" needs them.
     """
@@ -55,6 +57,8 @@ def build_space(
         differences.append(for_MSD - against_MSD)
     least = min(len(difference) for difference in differences)
     stacked = torch.stack([difference[:least] for difference in differences])
+    if pairs == "hints":
+        stacked = stacked - stacked.mean(0)
     return TaskSpace.of(labels, chosen, stacked, mean_SD, method, energy)
 
 
