@@ -281,7 +281,7 @@ def test_on_policy_distillation_needs_a_term_that_asks_the_teacher(tiny_model, s
 
 @pytest.mark.parametrize("sampling", [{"top_p": 0.9}, {"top_k": 5}, {"temperature": 0.0}])
 def test_rl_refuses_sampling_that_its_ratio_does_not_know(sampling, tiny_model, sums, tmp_path):
-    with pytest.raises(RecipeError, match="stage rl: sampling needs"):
+    with pytest.raises(RecipeError, match=rf"stage\.1\.sampling\.{next(iter(sampling))}: given .* the stage rl needs"):
         perform("rl", tiny_model, tiny_run(tmp_path / "a", BUDGET, task=str(sums)), sampling=sampling)
 
 

@@ -74,8 +74,8 @@ def test_a_worker_that_dies_is_a_recorded_failure_and_the_study_goes_on(make, tm
 
 @pytest.mark.slow  # 4 s
 def test_a_request_that_is_wrong_as_written_stops_the_study(make, tmp_path):
-    study = make(("rl", [{**RL, "sampling": {"temperature": 0}}]))
-    with pytest.raises(UsageError, match="run-rl-0: stage rl: sampling needs temperature above 0"):
+    study = make(("mixed", [{**RL, "kind": "hybrid", "algorithm": "ppo"}]))  # which the stage alone finds out
+    with pytest.raises(UsageError, match="run-mixed-0: stage hybrid: one update a batch and no critic"):
         run_study(study, tmp_path / "study", tmp_path / "runs", workers=1)
 
 

@@ -1,6 +1,7 @@
 """Where an answer stands in a completion: after the marker that was asked for, or after 'the answer is'."""
 
 import re
+from collections import deque
 from collections.abc import Iterator
 
 from whit.core.answers import last_box
@@ -13,6 +14,7 @@ PHRASE = re.compile(
 )
 STATED = re.compile(rf"####|\\boxed|<answer>|{PHRASE.pattern}", re.IGNORECASE)
 MAX_ANSWER_CHARS = 200  # what is looked at behind 'the answer is'
+MAX_STATEMENTS = 200  # the last ones: a text that says it thousands of times says nothing
 
 
 def marked(text: str, answer_format: AnswerFormat) -> str | None:
@@ -36,7 +38,7 @@ def spans(text: str, answer_format: AnswerFormat) -> Iterator[str]:
         span = marked(text, known)
         if span is not None:
             yield span
-    for phrase in reversed(list(PHRASE.finditer(text))):
+    for phrase in reversed(deque(PHRASE.finditer(text), MAX_STATEMENTS)):
         yield text[phrase.end() : phrase.end() + MAX_ANSWER_CHARS]
 
 
