@@ -12,6 +12,7 @@ from whit.core.settings import override, write_toml
 from whit.recipes.machine import Rates, flops_in, training_seconds
 from whit.recipes.needs import scored_items
 from whit.recipes.recipe import Budget, Recipe, library
+from whit.study import plan
 from whit.study.plan import describe_recipe
 
 
@@ -174,7 +175,8 @@ def test_a_plan_says_when_a_budget_is_too_small(tiny_model):
     assert notes(1e15) == []
 
 
-def test_a_plan_counts_scoring_where_there_is_a_task(tiny_model, sums):
+def test_a_plan_counts_scoring_where_there_is_a_task(tiny_model, sums, monkeypatch):
+    monkeypatch.setattr(plan, "peak_rate", lambda width: 1e9)  # one speed, however busy the machine is
     asked = [f"model={tiny_model}", "budget.flops=1e9"]
     assert describe_recipe(Recipe.read("sft", asked))["scoring_seconds"] == 0
     few, many = (
