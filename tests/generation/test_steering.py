@@ -77,3 +77,9 @@ def test_after_it_the_model_is_as_before(decoder):
 def test_samples_of_a_prompt_share_its_push(decoder):
     first, second = written(decoder, Steering((0,), vectors(3, 1), 0.8), num_samples=2)[0]
     assert first == second
+
+
+def test_the_first_token_is_pushed_too(decoder):
+    pushes = [Steering((0, 1), vectors(seed=seed), 3.0) for seed in range(8)]
+    firsts = {tuple(group[0][0] for group in written(decoder, steering)) for steering in pushes}
+    assert len(firsts) > 1

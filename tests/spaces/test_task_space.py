@@ -6,6 +6,10 @@ import pytest
 import torch
 
 from whit.core.errors import DataError
+from whit.core.types import Example
+from whit.data.render import Renderer
+from whit.models.load import load_policy
+from whit.spaces.build import build_space
 from whit.spaces.probe import information, plane, profile_of
 from whit.spaces.states import last_states, mean_states
 from whit.spaces.task_space import TaskSpace, denoised, direction
@@ -171,3 +175,11 @@ def test_a_plane_keeps_what_varies_most():
     flat = plane(points)
     assert flat.shape == (50, 2)
     torch.testing.assert_close(torch.cdist(flat, flat), torch.cdist(points, points), atol=0.1, rtol=0.01)
+
+
+def test_of_hints_for_two_labels_what_both_share_is_gone(tiny_model):
+    """Each is then the other's opposite: being for or against anything is no part of it."""
+    policy = load_policy(tiny_model)
+    texts = [Example(f"{n}", f"Text {n}.", "ab"[n % 2], choices=("a", "b")) for n in range(6)]
+    found = build_space(policy.decoder, Renderer(policy.tokenizer, max_length=256), texts, contexts=4)
+    torch.testing.assert_close(found.base_SKD[:, 0], -found.base_SKD[:, 1], atol=1e-4, rtol=1e-4)

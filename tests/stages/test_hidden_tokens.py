@@ -123,3 +123,10 @@ def test_a_task_of_bare_answers_can_be_learnt_from_nothing(tmp_path, tiny_model)
     stage = {"kind": "pretrain"}
     assert gold_texts(stage, None, examples, examples, lambda: renderer) == [completion_text(e) for e in examples]
     assert [identity for identity, _ in given(stage, None, examples, renderer)] == [e.id for e in examples]
+
+
+def test_a_solution_that_takes_a_failed_group_s_place_is_hidden_too(stage):
+    none, most = (
+        stage("hybrid", f"share {share}", mix="fallback", transform={**MEAP, "share": share}) for share in (0.0, 0.9)
+    )
+    assert weights_hash(none) != weights_hash(most)
