@@ -14,7 +14,7 @@ from pathlib import Path
 from whit.core.answers import parse_number, show_number
 from whit.core.files import read_rows, write_rows
 from whit.core.seeds import key64
-from whit.data.splits import near_duplicates
+from whit.core.similar import near_duplicates
 
 CLOSING = re.compile(r"\s*Therefore,[^.<]*<([^<>]*)>\s*\.?\s*$")
 NUM_TRAIN, NUM_DEV = 1_000, 300

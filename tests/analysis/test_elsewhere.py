@@ -1,13 +1,10 @@
 """The panel off the task: bits per byte against transformers, and what counts as following an instruction."""
 
 import json
-import math
 
 import pytest
-import torch
 
-from whit.analysis.elsewhere import CHECKS, PANEL, bits_per_byte, elsewhere, follows
-from whit.models.load import load_policy
+from whit.analysis.elsewhere import CHECKS, PANEL, elsewhere, follows
 
 ASKED = json.loads(PANEL.read_text())["instructions"]
 FOLLOWED = {
@@ -38,19 +35,6 @@ def test_an_instruction_is_followed_or_not(check):
 def test_every_instruction_has_a_check_and_every_check_an_instruction():
     assert {row["check"] for row in ASKED} == CHECKS.keys()
     assert len({row["prompt"] for row in ASKED}) == len(ASKED) == 24
-
-
-def test_bits_per_byte_are_those_of_transformers(tiny_model):
-    from transformers import AutoModelForCausalLM
-
-    policy = load_policy(tiny_model)
-    text = "a small text: 1 + 2 = 3."
-    ids = torch.tensor(policy.tokenizer(text, add_special_tokens=False)["input_ids"])
-    theirs = AutoModelForCausalLM.from_pretrained(tiny_model)(ids[None]).logits[0].log_softmax(-1)
-    nats = -theirs[:-1].gather(1, ids[1:, None]).sum().item()
-    size = len(policy.tokenizer.decode(ids[1:]).encode())
-    assert bits_per_byte(policy, [text]) == pytest.approx(nats / math.log(2) / size, rel=1e-4)
-    assert bits_per_byte(policy, [text, text]) == pytest.approx(bits_per_byte(policy, [text]))
 
 
 def test_a_model_is_measured_on_the_whole_panel(tiny_model):

@@ -16,8 +16,11 @@ from whit.training.vocabulary import MADE, RECORDED, TAUGHT, check_terms
 OBJECTIVES = parts.names("objective")
 EACH = pytest.mark.parametrize("name", OBJECTIVES)
 T, V, W, K, C, L, E = 12, 7, 9, 3, 4, 2, 5
-SIZES = {"T": T, "G": T, "V": V, "W": W, "K": K, "L": L, "E": E, "C": C}
-GRADIENTS_OF = ("logits_TV", "logprobs_T", "entropy_T", "values_T", "hidden_TLE", "group_logprobs_GV")
+SIZES = {"T": T, "G": T, "V": V, "W": W, "K": K, "L": L, "E": E, "D": E, "C": C}
+GRADIENTS_OF = (
+    "logits_TV", "logprobs_T", "entropy_T", "values_T", "hidden_TLE", "group_logprobs_GV", "coordinates_TLK", "outside_TL",
+    "states_TLD",
+)  # fmt: skip
 
 
 class Everything:
@@ -46,6 +49,8 @@ def draw(name: str, scale: float = 1.0, dtype: torch.dtype = torch.float64) -> d
             signals[signal] = torch.randperm(W if "teacher" in signal else V, generator=generator)[:C]
         elif signal in ("labels_T", "offset_T", "sequence_T"):
             signals[signal] = torch.randint(0, V, (T,), generator=generator).sort().values
+        elif signal == "class_T":
+            signals[signal] = torch.randint(0, K, (T,), generator=generator)
         elif signal == "kept_logprobs_TK":
             full_TV = scale * torch.randn(T, V, generator=generator, dtype=torch.float64)
             signals[signal] = full_TV.log_softmax(-1)[:, :K].to(dtype)
@@ -79,7 +84,7 @@ def value(name: str, signals: dict[str, Any]) -> Tensor:
 def test_it_names_known_signals_only(name):
     part = parts.find("objective", name)
     assert set(parts.inputs(part)) <= {*MADE, *RECORDED, *TAUGHT}
-    check_terms([Term(part)], Everything(), has_values=True)
+    check_terms([Term(part)], Everything(), has_values=True, has_guide=True)
 
 
 @EACH

@@ -19,8 +19,8 @@ import pytest
 from whit.core import parts
 from whit.core.answers import completion_text
 from whit.core.errors import DataError
+from whit.core.similar import near_duplicates
 from whit.core.types import Example, Split
-from whit.data.splits import near_duplicates
 from whit.verifiers._named import max_seconds
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +101,17 @@ OLYMPIC = [
 STATEMENTS = [statement(n) for n in range(300)]
 SUMS = [{"question": story(n), "answer": f"{2 * n + 1}"} for n in range(600)]
 KINDS = [{"text": f"Question {n} of them ?", "label": label(n), "fine_label": "x:y"} for n in range(600)]
+WANTS = ("card_arrival", "lost_card", "new_pin")
+
+
+def wish(n: int) -> dict[str, object]:
+    return {"text": f"My {THINGS[n % 5]} cost me {n} pounds?", "label": WANTS[n % 3]}
+
+
+def opinion(n: int) -> dict[str, object]:
+    return {"text": f"a film of {n} {THINGS[n % 5]} .", "label": ("positive", "negative")[n % 2]}
+
+
 PUBLISHED = {
     "gsm8k/train": [{"question": story(n), "answer": f"{2 * n + 1:,}", "solution": solution(n)} for n in range(600)],
     "gsm8k/test": [
@@ -124,6 +135,14 @@ PUBLISHED = {
     + [{"question": "Who?", "answer": "Ann"}, {"question": "Which?", "answer": "3 (pens); 4 (cups)"}],
     "trec/train": [*KINDS[:550], *KINDS[:10]],
     "trec/test": KINDS[540:],
+    "banking77/train": [wish(n) for n in [*range(300), 0, 299]],
+    "banking77/test": [wish(n) for n in range(290, 400)],
+    "clinc150_small/train": [*map(wish, range(200)), {"text": "What is this?", "label": "oos"}],
+    "clinc150_small/val": [wish(n) for n in range(190, 260)],
+    "clinc150_small/test": [wish(n) for n in range(250, 300)],
+    "sst2/train": [opinion(n) for n in range(100)],
+    "sst2/dev": [opinion(n) for n in range(100, 130)],
+    "sst2/test": [opinion(n) for n in range(120, 160)],
     "mbpp/all": [program(n) | {"prompt": asked(n), "canonical_solution": function(n)} for n in PROGRAMS],
     "humaneval/test": [signature(n) for n in range(20)],
     "cruxeval/test": OUTPUTS,
@@ -169,6 +188,20 @@ ON_THE_HUB = {
     ],
     "trec/train": [{"text": r["text"], "label": 3, "label_coarse_original": r["label"]} for r in KINDS[:550]],
     "trec/test": [{"text": r["text"], "label": 3, "label_coarse_original": r["label"]} for r in KINDS[540:]],
+    **{
+        f"banking77/{split}": [{**wish(n), "label": n % 3, "label_text": WANTS[n % 3]} for n in range(*ends)]
+        for split, ends in (("train", (0, 300)), ("test", (290, 400)))
+    },
+    **{
+        f"clinc150_small/{split}": [
+            {"text": wish(n)["text"], "intent": n % 3, "intent_text": WANTS[n % 3]} for n in range(*ends)
+        ]
+        for split, ends in (("train", (0, 200)), ("val", (200, 250)), ("test", (250, 300)))
+    },
+    **{
+        f"sst2/{split}": [{**opinion(n), "label": n % 2, "label_text": opinion(n)["label"]} for n in range(*ends)]
+        for split, ends in (("train", (0, 100)), ("dev", (100, 130)), ("test", (130, 160)))
+    },
     "mbpp/all": [program(n) | {"text": asked(n), "code": function(n)} for n in PROGRAMS],
     "humaneval/test": [signature(n) for n in range(20)],
     "cruxeval/test": OUTPUTS,
@@ -205,8 +238,8 @@ ON_THE_HUB = {
     ],
 }
 STORED = (
-    "aqua", "code_output", "documents", "folio", "gsm8k", "humaneval", "math", "mbpp", "multiarith", "prontoqa",
-    "proofwriter", "svamp", "trec",
+    "aqua", "banking77", "clinc150", "code_output", "documents", "folio", "gsm8k", "humaneval", "math", "mbpp",
+    "multiarith", "prontoqa", "proofwriter", "sst2", "svamp", "trec",
 )  # fmt: skip
 NEEDED: dict[str, dict] = {
     "reasoning_gym": {"dataset": "chain_sum"},
@@ -334,6 +367,9 @@ def test_the_published_rows_give_this_many_different_questions(folders, monkeypa
         "folio": [200, 50, 50],
         "prontoqa": [150, 30, 120],
         "documents": [100, 20, 80],
+        "banking77": [260, 30, 110],  # 300 less the 10 that are in test
+        "clinc150": [190, 60, 50],  # without what is in val and test, and without the request out of scope
+        "sst2": [100, 20, 40],
     }
     assert len(every(tasks["multiarith"])) == 370  # what occurs twice is kept twice, in one split
     assert len(every(tasks["trec"])) == 610

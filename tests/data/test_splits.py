@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whit.core.errors import DataError, UsageError
+from whit.core.similar import TOKEN, near_duplicates
 from whit.core.types import Example
-from whit.data.splits import TOKEN, near_duplicates, split_examples
+from whit.data.splits import split_examples
 
 STORY = (
     "Every morning before school {name} walks to the old market on the hill and buys {number} fresh eggs for the whole "

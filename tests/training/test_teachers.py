@@ -21,7 +21,8 @@ from whit.testing.tiny import tiny_decoder, tiny_documents
 from whit.training.chunks import row_chunks, whole_groups
 from whit.training.layers import Projections
 from whit.training.optim import Optim, Optimizer
-from whit.training.signals import Forward, Sums, accumulate
+from whit.training.signals import Forward, accumulate
+from whit.training.sums import Sums
 from whit.training.teachers import Kept, Live, OtherTokens, merged, spread_out, supervised_states
 from whit.training.vocabulary import check_terms
 from whit.training.weights import token_weights

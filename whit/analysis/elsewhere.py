@@ -5,24 +5,20 @@ kind of arXiv:2311.07911, which a program can check; the texts and the instructi
 """
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from whit.analysis.perplexity import bits_per_byte
 from whit.core.errors import TemplateError
 from whit.core.types import Message
-from whit.data.batch import Document, collate
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
-from whit.models.load import Policy, load_policy
+from whit.models.load import load_policy
 from whit.stats.intervals import clustered_mean
-from whit.training.signals import score
 
 PANEL = Path(__file__).parents[1] / "assets" / "panel.json"
 MAX_NEW_TOKENS = 96
@@ -55,23 +51,6 @@ def elsewhere(path: Path, *, dtype: str, device: str, template: str | None) -> d
             for row, answer, is_right in zip(asked, answers, followed, strict=True)
         ],
     }
-
-
-def bits_per_byte(policy: Policy, texts: list[str]) -> float:
-    """Minus the log2-probability of the texts, each alone, over their bytes; a text's first token is given.
-
-    NaN where the tokenizer makes nothing of the texts.
-    """
-    device = next(policy.decoder.parameters()).device
-    nats, size = 0.0, 0
-    for text in texts:
-        ids = policy.tokenizer(text, add_special_tokens=False)["input_ids"][: policy.decoder.config.max_length]
-        if len(ids) < 2:
-            continue
-        logprobs, _ = score(policy.decoder, collate([Document(ids, spans=((1, len(ids)),))], device))
-        nats -= float(logprobs.to(torch.float64).sum())
-        size += len(policy.tokenizer.decode(ids[1:]).encode())
-    return nats / math.log(2) / size if size else math.nan
 
 
 def follows(answer: str, row: Mapping[str, Any]) -> bool:

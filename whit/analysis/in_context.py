@@ -18,6 +18,7 @@ from whit.data.render import Renderer
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
 from whit.models.load import Policy
+from whit.prompting.instruction_first import instruction_first
 from whit.prompting.retrieved import retrieved
 from whit.prompting.zero_shot import zero_shot
 from whit.spaces.bank import Bank, prediction_layers
@@ -62,20 +63,22 @@ class Found:
 def compare_in_context(
     policy: Policy, renderer: Renderer, bank: Sequence[Example], items: Sequence[Example], *, shots: int = 5,
     strength: float = 0.1, pairs: Pairs = "hints", contexts: int = 64, retrieval: Retrieval = "states",
-    max_new_tokens: int = 16, seed: int = 0, notify: Callable[[str], None] = lambda _: None,
+    first: bool = False, max_new_tokens: int = 16, seed: int = 0, notify: Callable[[str], None] = lambda _: None,
 ) -> Found:  # fmt: skip
     """The four ways on the same items, greedy.
 
     bank: training examples, of which the space is built and the nearest are taken. The random way has a space of random
-    directions at the same layers and strength.
+    directions at the same layers and strength. first: whether the instruction stands at the start of a prompt, where
+    what all prompts share is computed once, or at its end.
     """
     started = time.perf_counter()
     labels = sorted({example.gold for example in bank})
     if missing := sorted({example.gold for example in items} - set(labels)):
         raise DataError(f"the bank has no example of {', '.join(missing[:3])}. Take a larger bank.")
     notify("building the space")
-    whole = build_space(policy.decoder, renderer, bank, pairs=pairs, contexts=contexts, seed=seed)
-    states_NSD = last_states(policy.decoder, [renderer.prompt(zero_shot(e)) for e in bank], whole.layers)
+    plain: Ask = instruction_first if first else zero_shot
+    whole = build_space(policy.decoder, renderer, bank, pairs=pairs, contexts=contexts, seed=seed, ask=plain)
+    states_NSD = last_states(policy.decoder, [renderer.prompt(list(plain(e))) for e in bank], whole.layers)
     gold = [whole.labels.index(example.gold) for example in bank]
     profile = profile_of(whole, states_NSD, gold, seed)
     layers = prediction_layers([told.nats for told in profile])
@@ -87,7 +90,7 @@ def compare_in_context(
         begun = time.perf_counter()
         found = [near(item, shots) for item in items] if name != "zero-shot" else []
         by_id = {item.id: [bank[i] for i in one.places] for item, one in zip(items, found, strict=False)}
-        ask: Ask = partial(retrieved, near=by_id) if name == "texts" else zero_shot
+        ask: Ask = partial(retrieved, near=by_id, first=first) if name == "texts" else plain
         steering = None
         if name in ("ic-icl", "random"):
             space = whole.at(layers) if name == "ic-icl" else whole.at(layers).random(seed)
@@ -99,16 +102,16 @@ def compare_in_context(
         run = partial(engine.generate, prompts, steering=steering)
         begun = time.perf_counter()
         run(Sampling(temperature=0.0, max_new_tokens=1))
-        first = time.perf_counter() - begun
+        prefill = time.perf_counter() - begun
         written = run(Sampling(temperature=0.0, max_new_tokens=max_new_tokens))
-        total = time.perf_counter() - begun - first
+        total = time.perf_counter() - begun - prefill
         verdicts = [judge(renderer.decode(group[0].ids), item) for group, item in zip(written, items, strict=True)]
         shares = [
             clustered_mean([float(right) for right in column], [item.group for item in items])
             for column in ([v.correct for v in verdicts], [v.strict for v in verdicts])
         ]
         accuracy, strict = ([share.estimate, share.low, share.high] for share in shares)
-        rows.append(Row(name, accuracy, strict, fmean(map(len, prompts)), looked + first, max(0.0, total - first),
+        rows.append(Row(name, accuracy, strict, fmean(map(len, prompts)), looked + prefill, max(0.0, total - prefill),
                         [v.correct for v in verdicts]))  # fmt: skip
     return Found(rows, profile, layers, seconds)
 

@@ -33,6 +33,9 @@ def evaluate(
         int, typer.Option(min=0, help="Sampled completions an item, beside the greedy one; 0: greedy alone.")
     ] = 4,
     max_new_tokens: Annotated[int, typer.Option(help="Where completions are cut off.")] = 256,
+    text: Annotated[
+        Path | None, typer.Option(help="Predict plain text, a .txt file or one with a column text, instead of a task.")
+    ] = None,
     by: Annotated[str | None, typer.Option(help="Also by a fact of the task's examples, such as depth.")] = None,
     few_shot: Annotated[bool, typer.Option("--few-shot", help="Show four training examples first.")] = False,
     columns: Annotated[str | None, typer.Option(help="prompt=question,answer=label for a file.")] = None,
@@ -43,6 +46,13 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score a model: accuracy (lenient and strict), pass@k, majority, format, length, truncation."""
+    from whit.core.errors import UsageError
+
+    if text is not None:
+        if task is not None or by is not None:
+            raise UsageError(f"--text {text} takes the place of a task: leave out --task and --by, or --text.")
+        _predict(model, text, dtype=dtype, device=resolve_device(device), json=json)
+        return
     from whit.core.types import Interval
     from whit.evaluation.evaluate import Evaluation
     from whit.recipes.pipeline import Site, start_artifact
@@ -81,6 +91,23 @@ def evaluate(
         shares = [Interval(*row[name]).percent() for name in ("accuracy", "greedy_accuracy") if name in row]
         say(f"{f'{by} {fact}':<{LABEL}} {shares[0]:>22}  {row['num_items']:,} items")
     say(result.path)
+
+
+def _predict(model: str, path: Path, *, dtype: str, device: str, json: bool) -> None:
+    """Say how well a model predicts the texts of a file."""
+    from whit.analysis.perplexity import perplexity
+    from whit.core.files import plain_texts
+    from whit.models.load import load_policy, resolve_model
+
+    policy = load_policy(resolve_model(model), dtype="float32" if dtype == "auto" else dtype, device=device)
+    found = perplexity(policy, plain_texts(path))
+    if json:
+        as_json(vars(found))
+        return
+    bits = found.bits_per_byte
+    say(f"{'perplexity a token':<{LABEL}} {found.perplexity:>22.3f}")
+    say(f"{'bits per byte':<{LABEL}} {f'{bits.estimate:.4f} [{bits.low:.4f}, {bits.high:.4f}]':>22}")
+    say(f"{'texts, tokens, bytes':<{LABEL}} {f'{found.texts:,}, {found.tokens:,}, {found.bytes:,}':>22}")
 
 
 def _own_task(model: str, columns: str | None) -> Any:

@@ -22,6 +22,7 @@ def icl(
     pairs: Annotated[str, typer.Option(help="hints or examples: what the space is built from.")] = "hints",
     contexts: Annotated[int, typer.Option(min=2, help="Pairs a label.")] = 64,
     retrieval: Annotated[str, typer.Option(help="states (of the model) or bm25.")] = "states",
+    first: Annotated[bool, typer.Option(help="The instruction before the text, where prompts share it.")] = False,
     max_new_tokens: Annotated[int, typer.Option(help="Where completions are cut off.")] = 16,
     seed: Annotated[int, typer.Option(help="Of the bank and the space.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16")] = "float32",
@@ -55,7 +56,7 @@ def icl(
     choices: tuple[Literal["hints", "examples"], Literal["states", "bm25"]] = (pairs, retrieval)  # type: ignore[assignment]
     found = compare_in_context(
         policy, renderer, own, stream(0, "items").sample(asked, min(items, len(asked))), shots=shots, strength=strength,
-        pairs=choices[0], contexts=contexts, retrieval=choices[1], max_new_tokens=max_new_tokens, seed=seed,
+        pairs=choices[0], contexts=contexts, retrieval=choices[1], first=first, max_new_tokens=max_new_tokens, seed=seed,
         notify=ticker.show,
     )  # fmt: skip
     ticker.clear()

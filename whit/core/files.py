@@ -31,6 +31,18 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def plain_texts(path: Path) -> list[str]:
+    """The column `text` of a file of rows, or a .txt file as one text. Raises DataError for a file that has neither."""
+    if path.suffix == ".txt":
+        if not path.is_file():
+            raise DataError(f"there is no file {path}. Give the path of a text file.")
+        return [path.read_text(encoding="utf-8")]
+    rows = read_rows(path)
+    if "text" not in rows[0]:
+        raise DataError(f"{path} has the columns {', '.join(map(str, rows[0]))}. Call the one of plain text 'text'.")
+    return [str(row["text"]) for row in rows]
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """The JSON object that whit wrote to a file of its own. Raises RunError when it is damaged."""
     try:

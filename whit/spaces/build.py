@@ -6,8 +6,9 @@ from typing import Literal
 import torch
 
 from whit.core.errors import DataError
+from whit.core.ledger import Ledger
 from whit.core.seeds import stream
-from whit.core.types import Example, Message
+from whit.core.types import Ask, Example, Message
 from whit.data.render import Renderer
 from whit.models.causal import CausalLM
 from whit.prompting.zero_shot import zero_shot
@@ -22,6 +23,7 @@ LEAST_CONTEXTS = 2
 def build_space(
     decoder: CausalLM, renderer: Renderer, examples: Sequence[Example], *, pairs: Pairs = "hints", contexts: int = 64,
     layers: Sequence[int] | None = None, method: Method = "pca", energy: float = ENERGY, seed: int = 0,
+    ask: Ask = zero_shot, ledger: Ledger | None = None,
 ) -> TaskSpace:  # fmt: skip
     """The space of the labels that examples have as gold answers, in the order of their choices.
 
@@ -31,6 +33,7 @@ def build_space(
         that one direction held 95 % of the energy on SmolLM2-135M). "examples" compares texts that have the label with
         texts that have another (ours).
     contexts: pairs a label; the same texts serve all labels for "hints". layers: after which; None takes all.
+    ask: how an example is asked, without a hint. ledger: is charged for the passes.
     Raises DataError for fewer than two labels, and for a label with fewer than two texts where "examples" needs them.
     """
     chosen = list(range(len(decoder.layers()))) if layers is None else list(layers)
@@ -42,7 +45,7 @@ def build_space(
         )
     rng = stream(seed, "task-space")
     texts = rng.sample(list(examples), min(contexts, len(examples)))
-    mean_SD = last_states(decoder, [renderer.prompt(zero_shot(e)) for e in texts], chosen).mean(0)
+    mean_SD = last_states(decoder, [renderer.prompt(list(ask(e))) for e in texts], chosen, ledger).mean(0)
     differences = []
     for label in labels:
         if pairs == "hints":
@@ -52,8 +55,8 @@ def build_space(
             if len(own) < LEAST_CONTEXTS:
                 raise DataError(f"the label '{label}' has {len(own)} text: too few to build a space from examples.")
             count = min(contexts, len(own), len(others))
-            sides = [[renderer.prompt(zero_shot(e)) for e in rng.sample(side, count)] for side in (own, others)]
-        for_MSD, against_MSD = (last_states(decoder, side, chosen) for side in sides)
+            sides = [[renderer.prompt(list(ask(e))) for e in rng.sample(side, count)] for side in (own, others)]
+        for_MSD, against_MSD = (last_states(decoder, side, chosen, ledger) for side in sides)
         differences.append(for_MSD - against_MSD)
     least = min(len(difference) for difference in differences)
     stacked = torch.stack([difference[:least] for difference in differences])

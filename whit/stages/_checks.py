@@ -8,6 +8,7 @@ from whit.core.errors import RecipeError
 from whit.core.parts import inputs
 from whit.generation.sampler import Sampling
 from whit.stages._kinds import GROUPS, makes_data, needs_teacher
+from whit.stages._space import SpaceGuide, check_space
 from whit.stages._task import is_file
 from whit.stages._teachers import OTHER_TOKENS, SAME_TOKENS, asks, is_cache
 from whit.stages._terms import build_terms
@@ -44,6 +45,8 @@ def check_stage(
             f"stage {kind} asks a live teacher, and {teacher} is {what}. The stage kd trains on it: recipe kd for texts, "
             "kept-kd for logits or top log-probabilities."
         )
+    if kind == "sft" and settings.get("space") is not None:
+        check_space(SpaceGuide.model_validate(settings["space"]), settings["source"], settings["transform"])
     if kind == "kd":
         check_kd(settings, before=before, teacher=teacher)
     elif "terms" in settings:

@@ -27,6 +27,7 @@ from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
 from whit.training.collapse import collapse
 from whit.training.guards import Guards
+from whit.training.guide import Guide
 from whit.training.layers import Projections
 from whit.training.loop import Controller, Producer, train
 from whit.training.memory import Memory, plan_memory
@@ -47,6 +48,7 @@ class Trainee:
     """A policy about to be trained. max_tokens: of a micro-batch; 0 leaves them to the plan of memory.
 
     projections: of its hidden states to a teacher's width, where they are compared. values: the head of a critic.
+    guide: the directions that they are compared with.
     """
 
     policy: Policy
@@ -56,6 +58,7 @@ class Trainee:
     max_tokens: int
     projections: Projections | None = None
     values: ValueHead | None = None
+    guide: Guide | None = None
 
 
 def set_up(
@@ -69,6 +72,7 @@ def set_up(
     recompute: bool = False,
     hidden: tuple[int, int] | None = None,
     head_factor: float | None = None,
+    guided: Callable[[Policy, Renderer], Guide] | None = None,
     masks: bool = False,
 ) -> Trainee:
     """Load the start model in the run's dtype, add adapters if asked, make the optimizer.
@@ -76,7 +80,8 @@ def set_up(
     stage: the row of the table of default learning rates.
     max_tokens: tokens of a micro-batch; 0 plans them by the memory that there is.
     recompute: gradient checkpointing: less memory, a third more time. Sequences that need it get it anyway.
-    hidden: number of layers that are compared with a teacher's, and its width. head_factor: of a value head.
+    hidden: number of layers that are compared with a teacher's, and its width. head_factor: of a value
+        head, or of a guide that is learned. guided: makes a guide of the policy that is to be trained.
     masks: whether the policy needs a mask token.
     """
     policy = load_policy(start.path, dtype=run.dtype, device=run.device)
@@ -89,13 +94,16 @@ def set_up(
     renderer = renderer_of(policy, run)
     policy.stop_ids = tuple(sorted(renderer.stop_ids))
     projections = values = None
-    if head_factor is not None:
+    guide = guided(policy, renderer) if guided is not None else None
+    if head_factor is not None and guide is None:
         values = ValueHead(policy.decoder.config.shape.width, next(policy.decoder.parameters()).device)
     if hidden is not None:
         like, width = next(policy.decoder.parameters()), policy.decoder.config.shape.width
         projections = Projections(hidden[0], width, hidden[1], like, key64(run.seed, "projections"))
-    optimizer = Optimizer(policy.decoder, optim, lr, beside=projections or values, beside_factor=head_factor or 1.0)
-    return Trainee(policy, renderer, optimizer, lora, max_tokens, projections, values)
+    optimizer = Optimizer(
+        policy.decoder, optim, lr, beside=projections or values or guide, beside_factor=head_factor or 1.0
+    )
+    return Trainee(policy, renderer, optimizer, lora, max_tokens, projections, values, guide)
 
 
 def renderer_of(policy: Policy, run: Run) -> Renderer:

@@ -12,8 +12,8 @@ import torch
 from pydantic import Field, model_validator
 
 from whit.core.answers import completion_text
-from whit.core.errors import DataError, RecipeError
-from whit.core.files import read_rows
+from whit.core.errors import RecipeError
+from whit.core.files import plain_texts
 from whit.core.parts import bind, find, options
 from whit.core.rundir import Run
 from whit.core.seeds import key64, stream
@@ -97,7 +97,7 @@ def pretrain(
 
     if start is None:
         examples = draw("tokenizer", 0, tokenizer_documents)
-        words = [f"{e.prompt}{completion_text(e)}" for e in examples] + (_texts(texts) if texts else [])
+        words = [f"{e.prompt}{completion_text(e)}" for e in examples] + (plain_texts(texts) if texts else [])
         policy = _new_policy(run, architecture, vocab_size, tokenizer, words)
     else:
         policy = load_policy(start.path, dtype=run.dtype, device=run.device)
@@ -151,20 +151,10 @@ def _new_policy(run: Run, sizes: Architecture, vocab_size: int, tokenizer: str |
     return Policy(decoder.to(run.device, DTYPES[run.dtype]), words, run.directory)
 
 
-def _texts(path: Path) -> list[str]:
-    """The texts of a file. Raises DataError for one without the column text."""
-    rows = read_rows(path)
-    if "text" not in rows[0]:
-        raise DataError(
-            f"texts: {path} has the columns {', '.join(map(str, rows[0]))}. Call the one of plain text 'text'."
-        )
-    return [str(row["text"]) for row in rows]
-
-
 def _tokens(path: Path, policy: Policy) -> list[int]:
     """The texts of a file one after another, each with its end."""
     end = policy.tokenizer.eos_token_id
-    encoded = policy.tokenizer(_texts(path), add_special_tokens=False)["input_ids"]
+    encoded = policy.tokenizer(plain_texts(path), add_special_tokens=False)["input_ids"]
     return [token for ids in encoded for token in [*ids, *([end] if end is not None else [])]]
 
 

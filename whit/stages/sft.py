@@ -8,19 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from whit.core.errors import RecipeError, RunError
+from whit.core.errors import RecipeError
 from whit.core.rundir import Run
-from whit.core.seeds import key64
-from whit.core.types import Artifact, Example, Group
-from whit.data.batch import Document
-from whit.generation.engine import Engine
+from whit.core.types import Artifact
 from whit.generation.sampler import Sampling
 from whit.models.adapters import Lora
 from whit.prompting.zero_shot import zero_shot
-from whit.rewards.accuracy import accuracy
-from whit.rollouts.batches import plain_document
-from whit.rollouts.collect import collect
-from whit.stages._setup import Trainee, formed, in_epochs, open_ended, set_up, steps_of, train_and_save
+from whit.stages._accepted import accepted_documents
+from whit.stages._setup import formed, in_epochs, open_ended, set_up, steps_of, train_and_save
+from whit.stages._space import PROBE_FACTOR, Guidance, SpaceGuide, check_space
 from whit.stages._task import load_task
 from whit.stages._terms import TermSpec, build_terms
 from whit.stages._traces import load_traces
@@ -39,6 +35,7 @@ def sft(
     form: str = "rationale",
     end_of_turn: bool = True,
     transform: Transforms = (),
+    space: SpaceGuide | None = None,
     epochs: Annotated[float, Field(gt=0)] | None = None,
     batch_documents: Annotated[int, Field(gt=0)] = 32,
     optim: Optim = Optim(),
@@ -60,6 +57,7 @@ def sft(
     end_of_turn: whether the token that ends an answer is supervised; without it the model does not learn to stop, and
         pre-flight refuses.
     transform: what a step does to its documents, such as hiding tokens: one or several parts (`whit parts transform`).
+    space: how directions of the labels in the hidden states guide the training (TS-FT); None does not.
     epochs: stop after so many passes even if budget is left; None uses the whole budget.
     own_share: part of the budget that "own" spends on sampling `own_samples` completions of `own_prompts` prompts at once.
     Raises DataError when the split has no rationales, and RunError when "own" finds no accepted completion.
@@ -72,59 +70,43 @@ def sft(
     sampling = sampling.within(run.max_new_tokens)
     train_split = task.take("train")
     outcome: dict[str, Any] = {}
-    loss = build_terms(terms)
-    trainee = set_up(start, run, "sft", optim, lora, max_tokens=max_tokens, recompute=recompute, masks=bool(transform))
+    loss, is_given = build_terms(terms), source in ("rationales", "answers")
+    taught, left_out = formed(train_split, "answer" if source == "answers" else form) if is_given else ([], 0)
+    guidance = None
+    if space is not None and not space.is_idle:
+        check_space(space, source, transform)
+        guidance = Guidance(space, run, [example for example, _ in taught])
+    trainee = set_up(
+        start, run, "sft", optim, lora, max_tokens=max_tokens, recompute=recompute, masks=bool(transform),
+        guided=guidance.guide if guidance else None,
+        head_factor=PROBE_FACTOR if space is not None and space.control == "learned" else None,
+    )  # fmt: skip
     show = shows(transform, trainee.policy, run, loss)
     if source == "own":
-        documents = _own_documents(trainee, run, train_split, own_share, own_samples, own_prompts, sampling)
+        documents = accepted_documents(trainee, run, train_split, own_share, own_samples, own_prompts, sampling)
     elif source == "traces":
         documents = [trace.document(trainee.renderer) for trace in load_traces(start, "sft")]
     else:
-        taught, left_out = formed(train_split, "answer" if source == "answers" else form)
         documents = [trainee.renderer.document(zero_shot(example), text) for example, text in taught]
         outcome = {"form": {"taught": len(taught), "left_out": left_out}} if source == "rationales" else {}
         if left_out and outcome:
             run.notify(outcome)
     if not end_of_turn:
         documents = open_ended(documents)
+    if guidance:
+        documents = guidance.join(trainee, start, loss, documents)
     indices = in_epochs(len(documents), batch_documents, run.seed, "sft-order", epochs)
 
     def producer(step: int, progress: float) -> Feed | None:
         chosen = indices(step)
-        return None if chosen is None else Feed(*show([documents[i] for i in chosen], step))
+        if chosen is None:
+            return None
+        own = [documents[i] for i in chosen]
+        return Feed(*(guidance.feed(own, step) if guidance else show(own, step)))
 
     num_steps = steps_of(len(documents), batch_documents, epochs)
     watched = documents if source == "traces" else []
-    return train_and_save(trainee, run, loss, producer, num_steps=num_steps, watched=watched, **outcome)
-
-
-def _own_documents(
-    trainee: Trainee, run: Run, examples: list[Example], share: float, samples: int, prompts: int, sampling: Sampling
-) -> list[Document]:
-    """Rejection sampling until its share of the budget is spent; different accepted completions of a prompt are kept.
-
-    It draws from streams keyed by round, so a resumed stage samples the same completions again and charges them once.
-    """
-    engine = Engine(trainee.policy.decoder, trainee.renderer.stop_ids, decode=trainee.renderer.decode)
-    indices = in_epochs(len(examples), prompts, run.seed, "own-order", None)
-    limit = share * (run.ledger.limit_flops or 0.0)
-    kept: dict[tuple[str, str], Document] = {}
-    step = 0
-    while run.ledger.flops < limit:
-        chosen = [examples[i] for i in dict.fromkeys(indices(step) or [])]
-        groups: list[Group] = collect(
-            engine, trainee.renderer, chosen, zero_shot, accuracy, num_samples=samples, sampling=sampling,
-            seed=key64(run.seed, "own-completions", step), ledger=run.ledger,
-        )  # fmt: skip
-        for group in groups:
-            for rollout in group.rollouts:
-                if rollout.verdict.correct and rollout.finish == "stop":
-                    kept[group.example.id, rollout.text] = plain_document(rollout)
-        step += 1
-        run.notify({"progress": run.ledger.progress, "kept": len(kept)})
-    if not kept:
-        raise RunError(
-            f"none of {step * prompts * samples} sampled completions was accepted by the verifier, so there is nothing "
-            'to train on. Start with source = "rationales" or "answers", or a stronger model.'
-        )
-    return list(kept.values())
+    return train_and_save(
+        trainee, run, guidance.terms if guidance else loss, producer, num_steps=num_steps, watched=watched,
+        forward=guidance.forward if guidance else None, **outcome,
+    )  # fmt: skip

@@ -5,6 +5,7 @@ has width where every answer was wrong, where mean +- t x SE claims certainty. A
 agree.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -37,6 +38,21 @@ def clustered_mean(values: ArrayLike, groups: Sequence[object], *, level: float 
     if values_I.min() >= 0 and values_I.max() <= 1:
         return wilson(mean, _effective_size(mean, variance, num_clusters), quantile)
     return Interval(mean, mean - quantile * variance**0.5, mean + quantile * variance**0.5)
+
+
+def ratio_of_sums(above: ArrayLike, below: ArrayLike, *, level: float = 0.95) -> Interval:
+    """Sum over units of `above` through that of `below`, such as bits through bytes of texts, by the delta method.
+
+    One unit alone has no interval: low and high are NaN.
+    """
+    above_N, below_N = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    ratio, count = float(above_N.sum() / below_N.sum()), len(above_N)
+    if count < 2:
+        return Interval(ratio, math.nan, math.nan)
+    rest_N = above_N - ratio * below_N
+    error = float(np.sqrt(count / (count - 1) * (rest_N**2).sum()) / below_N.sum())
+    quantile = float(stdtrit(count - 1, (1 + level) / 2))
+    return Interval(ratio, ratio - quantile * error, ratio + quantile * error)
 
 
 def seed_means(

@@ -34,7 +34,7 @@ def published_rows(
         import datasets
 
         with data_sets(hub) as is_reachable:
-            return [dict(row) for row in datasets.load_dataset(hub, config, split=split)]
+            return _with_names(datasets.load_dataset(hub, config, split=split))
     except Exception as error:  # not installed, offline, gone: the user has the same three ways in every case
         cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         cause = cause if is_reachable else "no network, and not in the cache"
@@ -43,6 +43,14 @@ def published_rows(
             f"{os.environ.get('WHIT_DATA', 'not set')}), to a folder that holds {name}.jsonl.gz; or let it read "
             f"'{hub}' from the hub (pip install 'whit[hub]'), which failed: {cause}"
         ) from error
+
+
+def _with_names(loaded: Any) -> list[Row]:
+    """Rows of the hub's data set; beside a column whose numbers stand for names, one of the names, as intent_text."""
+    named = {column: kind for column, kind in loaded.features.items() if hasattr(kind, "int2str")}
+    return [
+        {**row, **{f"{column}_text": kind.int2str(row[column]) for column, kind in named.items()}} for row in loaded
+    ]
 
 
 def text_key(text: str) -> str:

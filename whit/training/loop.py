@@ -26,7 +26,8 @@ from whit.training.checkpoint import Saver, State, restore_checkpoint
 from whit.training.memory import Memory
 from whit.training.meter import Meter
 from whit.training.optim import Optimizer
-from whit.training.signals import Forward, Sums, accumulate
+from whit.training.signals import Forward, accumulate
+from whit.training.sums import Sums
 from whit.training.vocabulary import check_terms
 from whit.training.weights import token_weights
 
@@ -88,7 +89,7 @@ def train(
     Raises CollapseError at the first loss or gradient that is not finite, before the weights are touched,
     and BudgetError when not even the first step fits the budget, or a document not the memory.
     """
-    check_terms(terms, forward.teacher, has_values=forward.values is not None)
+    check_terms(terms, forward.teacher, has_values=forward.values is not None, has_guide=forward.guide is not None)
     spent = run.ledger.flops  # before training: what a producer sampled to have something to train on
     state = restore_checkpoint(run.directory, optimizer) or State(run.ledger)
     run.ledger = state.ledger
@@ -133,6 +134,7 @@ def train(
             tokens = sum(len(d.ids) for d in feed.documents)
             supervised = sum(d.num_supervised for d in feed.documents)
             line |= {name: line[name] / max(1, supervised) for name in sums.totals}
+            line |= {name: line[name] / len(feed.documents) for name in sums.shares}
             run.ledger.charge("train", flops=cost[0], tokens=tokens, seconds=rate * cost[0])
             if cost[1]:
                 run.ledger.charge("teacher", flops=cost[1], tokens=tokens, seconds=rate * cost[1])

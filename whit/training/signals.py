@@ -5,7 +5,7 @@ head in chunks, and each chunk's gradient is taken at once: logits of all tokens
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,8 +19,10 @@ from whit.models.causal import CausalLM
 from whit.models.watch import watched_layers
 from whit.objectives._types import Term
 from whit.training.chunks import row_chunks, whole_groups
+from whit.training.guide import GUIDED, Guide
 from whit.training.layers import Projections
 from whit.training.optim import Optimizer
+from whit.training.sums import Sums
 from whit.training.teachers import Kept, OtherTokens, Teacher, groups_in, merged, supervised_states
 from whit.training.values import ValueHead
 from whit.training.vocabulary import TAUGHT
@@ -33,7 +35,8 @@ class Forward:
 
     teacher: makes the teacher's signals, without gradient.
     interpolation: gives the number that TAID's target stands at.
-    layers, projections: whose hidden states are compared with the teacher's, and the maps to its width.
+    layers, projections: whose hidden states are compared with the teacher's, and the maps to its width; or, with `guide`,
+        with its directions.
     values: the head that makes `values_T` of the policy's last hidden states.
     temperature: of the policy's log-probabilities: the one that its completions were sampled at.
     chunk_bytes: size of the logits that exist at once, counted in float32; it bounds memory and cannot change the result.
@@ -47,36 +50,8 @@ class Forward:
     interpolation: Callable[[], float] | None = None
     layers: tuple[int, ...] = ()
     projections: Projections | None = None
+    guide: Guide | None = None
     values: ValueHead | None = None
-
-
-@dataclass
-class Sums:
-    """What a step adds up over micro-batches, per term: weighted values, on the device until the step ends."""
-
-    terms: dict[str, Tensor] = field(default_factory=dict)
-    totals: dict[str, Tensor] = field(default_factory=dict)
-
-    def add(self, name: str, value: Tensor) -> None:
-        """Add to a term."""
-        self.terms[name] = self.terms[name] + value if name in self.terms else value
-
-    def watch(self, name: str, values_T: Tensor) -> None:
-        """Add the sum over tokens of something that is shown and not trained on."""
-        total = values_T.detach().sum()
-        self.totals[name] = self.totals[name] + total if name in self.totals else total
-
-    def merge(self, other: "Sums") -> None:
-        for name, value in other.terms.items():
-            self.add(name, value)
-        for name, value in other.totals.items():
-            self.watch(name, value)
-
-    def read(self, **more: Tensor) -> dict[str, float]:
-        """All of them, and `more`, as numbers: the one place where a step asks its device for any."""
-        named = {**self.terms, **self.totals, **more}
-        device = next(iter(self.terms.values())).device
-        return dict(zip(named, torch.stack([v.to(device) for v in named.values()]).tolist(), strict=True))
 
 
 def accumulate(
@@ -199,6 +174,10 @@ class _Chunks:
                     + (extra[1][rows] * signals["entropy_T"]).sum()
                 )
             grad_TV = self._take(total, raw_TV, states_TLD, valued_TD, rows)
+        if "coordinates_TLK" in signals:
+            right_TL = signals["coordinates_TLK"].argmax(-1) == signals["class_T"][:, None]
+            for place, layer in enumerate(self.forward.layers):
+                sums.count(f"read_out_{layer}", right_TL[:, place] & (signals["offset_T"] == 0))
         if "entropy_T" in signals:
             sums.watch("entropy", signals["entropy_T"])
             if "pass_rate_T" in signals:
@@ -224,8 +203,9 @@ class _Chunks:
         """The gradient of the logits; those of hidden states, projections and the value head go where they belong."""
         own: list[Tensor] = []
         if states_TLD is not None:
-            assert self.forward.projections is not None
-            own += [states_TLD, self.forward.projections.weight_LED]
+            beside = self.forward.projections or self.forward.guide
+            assert beside is not None
+            own += [states_TLD, *beside.parameters()]
         if valued_TD is not None:
             assert self.forward.values is not None
             own += [valued_TD, *self.forward.values.parameters()]
@@ -257,6 +237,9 @@ class _Chunks:
         if "hidden_TLE" in named:
             assert forward.projections is not None and states_TLD is not None, "the stage names the layers"
             signals["hidden_TLE"] = forward.projections(states_TLD)
+        if guided := named & GUIDED:
+            assert forward.guide is not None and states_TLD is not None, "check_terms has looked"
+            signals |= forward.guide.read(states_TLD, signals["class_T"], guided)
         if "group_logprobs_GV" in named:
             inside_G = groups_in(batch.groups, rows)
             signals["group_logprobs_GV"] = merged(

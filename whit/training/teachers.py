@@ -3,7 +3,8 @@ tokenizer, or what a cache kept of one.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,11 +48,13 @@ class Live:
 
     shares: of each model in the mixture of their distributions; they sum to 1.
     layers: whose hidden states `teacher_hidden_TLE` holds, of the first model.
+    within: what the models run inside of, such as a policy that is its own teacher without its adapters.
     """
 
     models: tuple[CausalLM, ...]
     shares: tuple[float, ...] = (1.0,)
     layers: tuple[int, ...] = ()
+    within: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def gives(self) -> frozenset[str]:
@@ -63,7 +66,7 @@ class Live:
         hidden: list[Tensor] = []
         states_TLE = None
         for number, model in enumerate(self.models):
-            with watched_layers(model, self.layers if number == 0 else ()) as seen:
+            with self.within(), watched_layers(model, self.layers if number == 0 else ()) as seen:
                 hidden.append(supervised_states(model, batch, clean=True))
             if seen:
                 states_TLE = torch.stack([state_LD[batch.source_T] for state_LD in seen], 1)

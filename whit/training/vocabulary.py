@@ -5,24 +5,27 @@ from collections.abc import Sequence
 from whit.core.errors import PartError, did_you_mean
 from whit.core.parts import inputs
 from whit.objectives._types import Term
+from whit.training.guide import GUIDED
 from whit.training.teachers import Teacher
 
 RECORDED = (
-    "advantages_T", "kept_ids_TK", "kept_logprobs_TK", "kept_shares_TK", "old_logprobs_T", "old_values_T",
-    "pass_rate_T", "reference_logprobs_T", "returns_T", "rollout_logprobs_T",
+    "advantages_T", "class_T", "kept_ids_TK", "kept_logprobs_TK", "kept_shares_TK", "noise_TK", "old_logprobs_T",
+    "old_values_T", "pass_rate_T", "reference_logprobs_T", "returns_T", "rollout_logprobs_T",
 )  # fmt: skip
 MADE = (
-    "entropy_T", "group_logprobs_GV", "hidden_TLE", "interpolation", "labels_T", "logits_TV", "logprobs_T", "offset_T",
-    "progress", "sequence_T", "values_T",
+    "coordinates_TLK", "entropy_T", "group_logprobs_GV", "hidden_TLE", "interpolation", "labels_T", "logits_TV",
+    "logprobs_T", "offset_T", "outside_TL", "progress", "push_TLD", "sequence_T", "states_TLD", "values_T",
 )  # fmt: skip
 TAUGHT = (
     "common_ids_C", "teacher_common_ids_C", "teacher_group_logprobs_GW", "teacher_hidden_TLE", "teacher_logits_TV",
     "teacher_logprobs_T",
 )  # fmt: skip
-CHUNKED = ("_TV", "_TK", "_TLE", "_GV")  # of a chunk of rows only
+CHUNKED = ("_TV", "_TK", "_TL", "_TLD", "_TLE", "_TLK", "_GV")  # of a chunk of rows only
 
 
-def check_terms(terms: Sequence[Term], teacher: Teacher | None, *, has_values: bool = False) -> None:
+def check_terms(
+    terms: Sequence[Term], teacher: Teacher | None, *, has_values: bool = False, has_guide: bool = False
+) -> None:
     """Raises PartError for a signal that does not exist, cannot be chunked, or that nothing is there to make.
 
     Terms are told apart by name, so two of one name are refused too.
@@ -39,6 +42,11 @@ def check_terms(terms: Sequence[Term], teacher: Teacher | None, *, has_values: b
                 raise PartError(f"objective '{term.name}' names the signal '{name}'.{did_you_mean(name, known)}")
             if name == "values_T" and not has_values:
                 raise PartError(f"objective '{term.name}' needs a value head, which the algorithm ppo has.")
+            if name in GUIDED and not has_guide:
+                raise PartError(
+                    f"objective '{term.name}' compares states with a task space. The stage sft does so with "
+                    f"space = {{ loss = '{term.name}' }}."
+                )
             if name in TAUGHT and teacher is None:
                 raise PartError(
                     f"objective '{term.name}' needs a teacher. Set teacher = a model directory in the recipe."

@@ -1,0 +1,80 @@
+"""How well a model predicts plain text: perplexity a token, and bits a byte, which all tokenizers share."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from whit.core.errors import DataError
+from whit.core.types import Interval
+from whit.data.batch import Document, collate
+from whit.data.sharing import micro_batches
+from whit.models.load import Policy
+from whit.stats.intervals import ratio_of_sums
+from whit.training.signals import score
+
+TOKENS = 4096  # of a pass
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """perplexity: exp(nats a token). bits_per_byte: with its interval over texts; without one text alone.
+
+    tokens, bytes: that are predicted: the first token of a text is given.
+    """
+
+    perplexity: float
+    bits_per_byte: Interval
+    tokens: int
+    bytes: int
+    texts: int
+
+
+def perplexity(policy: Policy, texts: Sequence[str], *, window: int | None = None) -> Predicted:
+    """Each text alone. One longer than `window` tokens (None: the model's context) is read in windows that begin half of it
+    further on, and each token is predicted from the longest context that it has in one.
+
+    Raises DataError where no text has two tokens.
+    """
+    limit = min(window or policy.decoder.config.max_length, policy.decoder.config.max_length)
+    device = next(policy.decoder.parameters()).device
+    pieces: list[Document] = []
+    owner: list[int] = []
+    nats, tokens, sizes = [0.0] * len(texts), [0] * len(texts), [0] * len(texts)
+    for index, text in enumerate(texts):
+        ids = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if len(ids) < 2:
+            continue
+        tokens[index], sizes[index] = len(ids) - 1, len(policy.tokenizer.decode(ids[1:]).encode())
+        for start, first, end in windows(len(ids), limit):
+            pieces.append(Document(ids[start:end], ((first - start, end - start),)))
+            owner.append(index)
+    if not pieces:
+        raise DataError("no text has two tokens or more: there is nothing to predict. Give longer texts.")
+    for members in micro_batches(pieces, TOKENS):
+        batch = collate([pieces[i] for i in members], device)
+        logprobs_T = score(policy.decoder, batch)[0].to(torch.float64).cpu()
+        for place, member in enumerate(members):
+            nats[owner[member]] -= float(logprobs_T[batch.sequence_T.cpu() == place].sum())
+    used = [index for index, size in enumerate(sizes) if size]
+    bits = ratio_of_sums([nats[i] / math.log(2) for i in used], [sizes[i] for i in used])
+    return Predicted(math.exp(sum(nats) / sum(tokens)), bits, sum(tokens), sum(sizes), len(used))
+
+
+def windows(length: int, limit: int) -> list[tuple[int, int, int]]:
+    """(start, first predicted, end) of each window over `length` tokens: every token but the first is predicted once."""
+    found = [(0, 1, min(limit, length))]
+    while found[-1][2] < length:
+        done = found[-1][2]
+        end = min(length, done + max(1, limit // 2))
+        found.append((end - limit, done, end))
+    return found
+
+
+def bits_per_byte(policy: Policy, texts: Sequence[str]) -> float:
+    """Of all texts together; NaN where the tokenizer makes nothing of them."""
+    try:
+        return perplexity(policy, texts).bits_per_byte.estimate
+    except DataError:
+        return math.nan

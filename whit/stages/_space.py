@@ -1,0 +1,280 @@
+"""Fine-tuning guided by a task space: terms beside the loss that compare hidden states with the labels' directions.
+
+In the style of TS-FT, arXiv:2501.00999, whose equations could not be read: losses, layers and weights are specified by us.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from whit.core.errors import DataError, RecipeError
+from whit.core.parts import inputs
+from whit.core.rundir import Run
+from whit.core.seeds import key64, stream
+from whit.core.settings import Frozen
+from whit.core.types import Artifact, Example
+from whit.data.batch import Document
+from whit.data.render import Renderer
+from whit.models.adapters import adapters_off
+from whit.models.load import Policy, load_policy
+from whit.objectives._types import PerToken, Term
+from whit.prompting.zero_shot import zero_shot
+from whit.spaces.build import Pairs, build_space
+from whit.spaces.probe import profile_of
+from whit.spaces.states import last_states
+from whit.spaces.task_space import TaskSpace
+from whit.stages._own import PartSpec, made_part
+from whit.stages._setup import SCORED_TOKENS, Trainee
+from whit.training.guide import GUIDED, Guide
+from whit.training.loop import step_flops, step_gradient
+from whit.training.signals import Forward
+from whit.training.teachers import Live
+
+PROBED = 400  # training texts that choose the layers
+LOOKS_EVERY, LOOKS_AT = 100, 8  # steps, documents: at the angle between the gradients
+NUM_UNDERSTANDING = 2
+PROBE_FACTOR = 10.0  # learning rate of a learned classifier, which begins at 0, in those of the policy
+Layer = Annotated[int, Field(ge=0)]
+
+
+class SpaceGuide(Frozen):
+    """How a task space guides a stage.
+
+    loss: an objective that compares states with a space (`whit parts objective`), or a table {name = ..., its settings}.
+    compression, selection: weights of its mean over the understanding and over the prediction layers. They grow from 0
+        over the first `ramp` of the stage.
+    understanding, prediction: layers, from 0; without any, the two of the lower two thirds that a probe reads best, and the
+        last third without the last layer.
+    pairs, contexts: of `whit space`: what the space is built from, and how many pairs a label.
+    space: a directory that `whit space` made of the start model, in the place of building one.
+    refresh: steps after which the space is built again, of the weights as they are then; 0 keeps the first.
+    control: "random" has random directions, "learned" a linear classifier that is trained beside the policy.
+    """
+
+    loss: PartSpec = "space_cross_entropy"
+    compression: float = Field(0.1, ge=0)
+    selection: float = Field(0.1, ge=0)
+    ramp: float = Field(0.1, ge=0, le=1)
+    understanding: tuple[Layer, ...] = ()
+    prediction: tuple[Layer, ...] = ()
+    pairs: Pairs = "hints"
+    contexts: int = Field(64, ge=2)
+    space: Path | None = None
+    refresh: int = Field(0, ge=0)
+    control: Literal["none", "random", "learned"] = "none"
+
+    @property
+    def objective(self) -> Callable[..., PerToken]:
+        part: Callable[..., PerToken] = made_part("objective", self.loss, "space.loss")
+        return part
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing comes of it."""
+        return not (self.compression or self.selection)
+
+
+def check_space(guide: SpaceGuide, source: str, transform: Any) -> None:
+    """Raises RecipeError for settings of the stage `sft` that have no use, or no meaning, beside a space."""
+    named = set(inputs(guide.objective))
+    if not named & GUIDED:
+        raise RecipeError(
+            f"space.loss: {_name(guide)} compares no state with a space. Give space_cross_entropy, space_projection, "
+            "space_target or space_bottleneck."
+        )
+    if guide.control == "learned" and named & {"outside_TL", "push_TLD"}:
+        raise RecipeError(
+            f'space: control = "learned" is a classifier, and {_name(guide)} reads none. Take loss = "space_cross_entropy".'
+        )
+    if guide.refresh and (guide.space is not None or guide.control != "none"):
+        raise RecipeError(
+            "space: `refresh` builds the space of the policy again, which a kept space and a control do not. Leave one out."
+        )
+    if source not in ("rationales", "answers"):
+        raise RecipeError(
+            f'stage sft: a space needs the label of each text, which source = "{source}" does not bring. Take "answers".'
+        )
+    if transform:
+        raise RecipeError(
+            "stage sft: `space` and `transform` exclude one another: a copy has no state to read a label at."
+        )
+
+
+class Guidance:
+    """A space at work in a stage. `guide` is given to `set_up`, then `join` makes terms and models of a step.
+
+    examples: of the training split, one a document, in their order.
+    """
+
+    terms: list[Term]
+    forward: Forward
+
+    def __init__(self, settings: SpaceGuide, run: Run, examples: Sequence[Example]):
+        self.settings, self.run, self.examples = settings, run, examples
+        self.understanding: list[int] = []
+        self.prediction: list[int] = []
+        self.labels: tuple[str, ...] = ()
+        self.last_built = 0
+
+    def guide(self, policy: Policy, renderer: Renderer) -> Guide:
+        """The directions, at the layers that count, of the policy as it begins."""
+        if self.settings.space is None:
+            space = self._built(policy, renderer, None)
+        else:
+            space = TaskSpace.load(self.settings.space)
+            _check_fits(space, self.settings.space, policy, self.examples)
+        self.labels = space.labels
+        self.understanding, self.prediction = self._layers(space, policy, renderer)
+        return self._guide(space, policy)
+
+    @property
+    def layers(self) -> list[int]:
+        return sorted({*self.understanding, *self.prediction})
+
+    def join(
+        self, trainee: Trainee, start: Artifact, loss: Sequence[Term], documents: list[Document]
+    ) -> list[Document]:
+        """Make `terms`, those of the loss first, and `forward`. Returns the documents with their labels."""
+        self.trainee, self.loss = trainee, list(loss)
+        self.own = self._terms()
+        self.terms = [*self.loss, *self.own]
+        teacher = _before(trainee, start, self.run, tuple(self.layers)) if self._asks("teacher_hidden_TLE") else None
+        self.forward = Forward(trainee.policy.decoder, teacher, layers=tuple(self.layers), guide=trainee.guide)
+        self.run.notify(
+            {"space": {"labels": len(self.labels), "understanding": self.understanding, "prediction": self.prediction}}
+        )
+        places = {label: place for place, label in enumerate(self.labels)}
+        return [
+            replace(
+                document, recorded={**document.recorded, "class_T": [places[example.gold]] * document.num_supervised}
+            )
+            for document, example in zip(documents, self.examples, strict=True)
+        ]
+
+    def feed(self, documents: list[Document], step: int) -> tuple[list[Document], dict[str, float]]:
+        """What a step trains on, and numbers to write beside the loss. Builds the space again where that is due."""
+        every = self.settings.refresh
+        if every and (due := step // every * every) != self.last_built:
+            self._renew(due, is_now=due == step)
+        if self._asks("noise_TK"):
+            documents = [
+                replace(d, recorded={**d.recorded, "noise_TK": self._noise(d, step, place)})
+                for place, d in enumerate(documents)
+            ]
+        numbers = {} if step % LOOKS_EVERY else {"gradient_cosine": self._cosine(documents[:LOOKS_AT])}
+        return documents, numbers
+
+    def _asks(self, signal: str) -> bool:
+        return signal in inputs(self.settings.objective)
+
+    def _terms(self) -> list[Term]:
+        """One for each set of layers, a mean over documents; of an objective that looks at every token over tokens."""
+        terms, layers = [], self.layers
+        for name, weight, chosen in (
+            ("compression", self.settings.compression, self.understanding),
+            ("selection", self.settings.selection, self.prediction),
+        ):
+            part = partial(self.settings.objective, places=tuple(layers.index(layer) for layer in chosen))
+            reduction: Literal["token", "constant"] = "constant" if self._asks("offset_T") else "token"
+            if weight and chosen:
+                terms.append(Term(part, partial(_ramped, weight, self.settings.ramp), reduction, name=name))
+        return terms
+
+    def _built(self, policy: Policy, renderer: Renderer, layers: list[int] | None) -> TaskSpace:
+        return build_space(
+            policy.decoder, renderer, self.examples, pairs=self.settings.pairs, contexts=self.settings.contexts,
+            layers=layers, seed=self.run.seed, ledger=self.run.ledger,
+        )  # fmt: skip
+
+    def _layers(self, space: TaskSpace, policy: Policy, renderer: Renderer) -> tuple[list[int], list[int]]:
+        """The understanding and the prediction layers: those of the settings, else chosen."""
+        count, settings = len(policy.decoder.layers()), self.settings
+        for name, given in (("understanding", settings.understanding), ("prediction", settings.prediction)):
+            if wrong := [layer for layer in given if layer not in space.layers]:
+                raise RecipeError(f"space.{name}: there is no layer {wrong[0]}. Give some of 0 to {count - 1}.")
+        lower, upper = list(range(max(1, 2 * count // 3))), list(range(2 * count // 3, count - 1))
+        if not settings.understanding:
+            chosen = stream(self.run.seed, "space-probe").sample(self.examples, min(PROBED, len(self.examples)))
+            prompts = [renderer.prompt(zero_shot(example)) for example in chosen]
+            states_NSD = last_states(policy.decoder, prompts, space.layers, self.run.ledger)
+            told = profile_of(space, states_NSD, [space.labels.index(e.gold) for e in chosen], self.run.seed)
+            accuracy = {layer: one.accuracy for layer, one in zip(space.layers, told, strict=True)}
+            lower = sorted(lower, key=lambda layer: -accuracy[layer])[:NUM_UNDERSTANDING]
+        return sorted(settings.understanding or lower), sorted(settings.prediction or upper)
+
+    def _guide(self, space: TaskSpace, policy: Policy) -> Guide:
+        own = space.at(self.layers)
+        own = own.random(self.run.seed) if self.settings.control == "random" else own
+        device = next(policy.decoder.parameters()).device
+        return Guide(
+            own.base_SKD, own.mean_SD, own.bases, own.length_SK, is_learned=self.settings.control == "learned"
+        ).to(device)
+
+    def _renew(self, step: int, *, is_now: bool) -> None:
+        """The space of the weights at a step; what was built then is read again where a stage goes on."""
+        policy, kept = self.trainee.policy, self.run.directory / f"space-{step}"
+        if is_now:
+            space = self._built(policy, self.trainee.renderer, self.layers)
+            shutil.rmtree(kept, ignore_errors=True)
+            space.save(kept)
+        else:
+            space = TaskSpace.load(kept)
+        assert self.trainee.guide is not None
+        self.trainee.guide.put(self._guide(space, policy))
+        self.last_built = step
+
+    def _noise(self, document: Document, step: int, place: int) -> Tensor:
+        generator = torch.Generator().manual_seed(key64(self.run.seed, "space-noise", step, place) % 2**63)
+        return torch.randn(1, len(self.labels), generator=generator).expand(document.num_supervised, -1)
+
+    def _cosine(self, documents: Sequence[Document]) -> float:
+        """Between the gradients of the loss and of the space's terms, on the weights of the lowest guided layer."""
+        policy, optimizer = self.trainee.policy, self.trainee.optimizer
+        device = next(policy.decoder.parameters()).device
+        own = {id(parameter) for parameter in policy.decoder.layers()[self.layers[0]].parameters()}
+        found = []
+        for terms in (self.loss, self.own):
+            step_gradient(self.forward, terms, documents, optimizer, 1.0, SCORED_TOKENS, device)
+            masters = [m for p, m in zip(optimizer.parameters, optimizer.masters, strict=True) if id(p) in own]
+            found.append(torch.cat([m.grad.flatten() for m in masters if m.grad is not None]))
+            optimizer.adamw.zero_grad(set_to_none=True)
+            rank = self.trainee.lora.rank if self.trainee.lora else 0
+            self.run.ledger.charge("train", flops=sum(step_flops(self.forward, documents, rank)))
+        return float(torch.nn.functional.cosine_similarity(found[0], found[1], dim=0))
+
+
+def _ramped(weight: float, ramp: float, progress: float) -> float:
+    return weight * min(1.0, progress / ramp) if ramp else weight
+
+
+def _name(guide: SpaceGuide) -> str:
+    return guide.loss if isinstance(guide.loss, str) else str(guide.loss.get("name", ""))
+
+
+def _check_fits(space: TaskSpace, path: Path, policy: Policy, examples: Sequence[Example]) -> None:
+    """Raises DataError for a kept space of another model, or of other labels."""
+    width, count = policy.decoder.config.shape.width, len(policy.decoder.layers())
+    if space.base_SKD.shape[-1] != width or max(space.layers) >= count:
+        raise DataError(
+            f"{path} is of a model with states of {space.base_SKD.shape[-1]} numbers, and this one has {count} layers of "
+            f"{width}. Make it of this model: `whit space`."
+        )
+    if missing := sorted({example.gold for example in examples} - set(space.labels)):
+        raise DataError(f"{path} has no direction for the label '{missing[0]}'. Make it of this task: `whit space`.")
+
+
+def _before(trainee: Trainee, start: Artifact, run: Run, layers: tuple[int, ...]) -> Live:
+    """The model before training: the policy without its adapters, or a copy."""
+    if trainee.lora is not None:
+        decoder = trainee.policy.decoder
+        return Live((decoder,), layers=layers, within=partial(adapters_off, decoder))
+    copy = load_policy(start.path, dtype=run.dtype, device=run.device)
+    copy.decoder.requires_grad_(False)
+    return Live((copy.decoder,), layers=layers)
