@@ -2,7 +2,7 @@
 
 import pytest
 
-from whit.analysis.in_context import ARMS, compare_in_context
+from whit.analysis.in_context import compare_in_context
 from whit.core.errors import DataError
 from whit.core.types import Example
 from whit.data.render import Renderer
@@ -46,15 +46,20 @@ def compare(tmp_path):
 def test_every_way_is_judged_on_every_item_and_only_texts_lengthen_prompts(compare, settings):
     found = compare(**settings)
     rows = {row.name: row for row in found.rows}
-    assert tuple(rows) == ARMS and all(len(row.right) == 6 for row in found.rows)
+    assert tuple(rows) == ("zero-shot", "texts", "ic-icl", "random") and all(len(row.right) == 6 for row in found.rows)
     assert rows["texts"].prompt_tokens > rows["zero-shot"].prompt_tokens == rows["ic-icl"].prompt_tokens
     assert len(found.profile) == 2 and set(found.layers) <= {0, 1}
 
 
 def test_a_push_of_no_strength_is_zero_shot(compare):
-    rows = {row.name: row for row in compare(strength=0.0).rows}
+    rows = {row.name: row for row in compare(strengths=(0.0,)).rows}
     assert rows["ic-icl"].right == rows["random"].right == rows["zero-shot"].right
     assert rows["ic-icl"].accuracy == rows["zero-shot"].accuracy
+
+
+def test_each_of_several_strengths_has_its_rows(compare):
+    names = [row.name for row in compare(strengths=(0.0, 0.5)).rows]
+    assert names == ["zero-shot", "texts", "ic-icl 0", "random 0", "ic-icl 0.5", "random 0.5"]
 
 
 def test_a_label_that_the_bank_has_not_is_named(compare):

@@ -30,7 +30,7 @@ from whit.stats.intervals import clustered_mean
 from whit.verifiers._judge import judge
 
 Retrieval = Literal["states", "bm25"]
-ARMS = ("zero-shot", "texts", "ic-icl", "random")
+PUSHED = ("ic-icl", "random")
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class Found:
 
 def compare_in_context(
     policy: Policy, renderer: Renderer, bank: Sequence[Example], items: Sequence[Example], *, shots: int = 5,
-    strength: float = 0.1, pairs: Pairs = "hints", contexts: int = 64, retrieval: Retrieval = "states",
+    strengths: Sequence[float] = (0.1,), gamma: float = 1.0, pairs: Pairs = "hints", contexts: int = 64, retrieval: Retrieval = "states",
     first: bool = False, max_new_tokens: int = 16, seed: int = 0, notify: Callable[[str], None] = lambda _: None,
 ) -> Found:  # fmt: skip
     """The four ways on the same items, greedy.
 
     bank: training examples, of which the space is built and the nearest are taken. The random way has a space of random
-    directions at the same layers and strength. first: whether the instruction stands at the start of a prompt, where
+    directions at the same layers and strength; each of several strengths has rows of its own. gamma: see `Bank`. first: whether the instruction stands at the start of a prompt, where
     what all prompts share is computed once, or at its end.
     """
     started = time.perf_counter()
@@ -85,17 +85,19 @@ def compare_in_context(
     near = _nearest(policy, renderer, bank, retrieval)
     seconds = time.perf_counter() - started
     rows = []
-    for name in ARMS:
+    ways = [("zero-shot", 0.0), ("texts", 0.0), *((name, strength) for strength in strengths for name in PUSHED)]
+    for way, strength in ways:
+        name = f"{way} {strength:g}" if way in PUSHED and len(strengths) > 1 else way
         notify(name)
         begun = time.perf_counter()
-        found = [near(item, shots) for item in items] if name != "zero-shot" else []
+        found = [near(item, shots) for item in items] if way != "zero-shot" else []
         by_id = {item.id: [bank[i] for i in one.places] for item, one in zip(items, found, strict=False)}
-        ask: Ask = partial(retrieved, near=by_id, first=first) if name == "texts" else plain
+        ask: Ask = partial(retrieved, near=by_id, first=first) if way == "texts" else plain
         steering = None
-        if name in ("ic-icl", "random"):
-            space = whole.at(layers) if name == "ic-icl" else whole.at(layers).random(seed)
+        if way in PUSHED:
+            space = whole.at(layers) if way == "ic-icl" else whole.at(layers).random(seed)
             coordinates = space.coordinates(states_NSD[:, layers])
-            steering = Bank(space, coordinates, tuple(gold)).steering(found, strength=strength)
+            steering = Bank(space, coordinates, tuple(gold)).steering(found, strength=strength, gamma=gamma)
         prompts = [renderer.prompt(list(ask(item))) for item in items]
         looked = time.perf_counter() - begun
         engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)

@@ -95,6 +95,8 @@ def evaluate(
 
 def _predict(model: str, path: Path, *, dtype: str, device: str, json: bool) -> None:
     """Say how well a model predicts the texts of a file."""
+    from dataclasses import asdict
+
     from whit.analysis.perplexity import perplexity
     from whit.core.files import plain_texts
     from whit.models.load import load_policy, resolve_model
@@ -102,7 +104,7 @@ def _predict(model: str, path: Path, *, dtype: str, device: str, json: bool) -> 
     policy = load_policy(resolve_model(model), dtype="float32" if dtype == "auto" else dtype, device=device)
     found = perplexity(policy, plain_texts(path))
     if json:
-        as_json(vars(found))
+        as_json(asdict(found))
         return
     bits = found.bits_per_byte
     say(f"{'perplexity a token':<{LABEL}} {found.perplexity:>22.3f}")

@@ -14,11 +14,13 @@ def icl(
     task: Annotated[str, typer.Option("--task", help="A task of labels: a name, or a CSV / JSONL / Parquet file.")],
     split: Annotated[str, typer.Option(help="dev or test; the bank is of train.")] = "dev",
     items: Annotated[int, typer.Option(min=1, help="Items, drawn at random.")] = 200,
-    bank: Annotated[int, typer.Option(min=4, help="Training examples, drawn at random.")] = 200,
+    bank: Annotated[int, typer.Option(min=4, help="Training examples, drawn at random, as many of each label.")] = 200,
     shots: Annotated[int, typer.Option(min=1, help="Nearest examples that are shown or compressed.")] = 5,
     strength: Annotated[
-        float, typer.Option(min=0, help="Of the push, in lengths of a state, all layers together.")
-    ] = 0.1,
+        list[float],
+        typer.Option(min=0, help="Of the push, in lengths of a state, all layers together; may come again."),
+    ] = [0.1],  # noqa: B006
+    gamma: Annotated[float, typer.Option(min=0, help="Weight of the examples' labels beside their states.")] = 1.0,
     pairs: Annotated[str, typer.Option(help="hints or examples: what the space is built from.")] = "hints",
     contexts: Annotated[int, typer.Option(min=2, help="Pairs a label.")] = 64,
     retrieval: Annotated[str, typer.Option(help="states (of the model) or bm25.")] = "states",
@@ -37,6 +39,7 @@ def icl(
     from whit.core.types import Interval, Split
     from whit.data.render import Renderer
     from whit.models.load import load_policy, resolve_model
+    from whit.spaces.bank import balanced
     from whit.stages._task import load_task
 
     for name, value, known in (("pairs", pairs, ("hints", "examples")), ("retrieval", retrieval, ("states", "bm25"))):
@@ -49,13 +52,13 @@ def icl(
     chosen: Split = split  # type: ignore[assignment]
     data, rng = load_task(task), stream(seed, "icl")
     train, asked = data.take("train"), data.take(chosen)
-    own = rng.sample(train, min(bank, len(train)))
+    own = balanced(train, bank, rng)
     known_labels = {example.gold for example in own}
     asked = [example for example in asked if example.gold in known_labels]
     ticker = Ticker()
     choices: tuple[Literal["hints", "examples"], Literal["states", "bm25"]] = (pairs, retrieval)  # type: ignore[assignment]
     found = compare_in_context(
-        policy, renderer, own, stream(0, "items").sample(asked, min(items, len(asked))), shots=shots, strength=strength,
+        policy, renderer, own, stream(0, "items").sample(asked, min(items, len(asked))), shots=shots, strengths=strength, gamma=gamma,
         pairs=choices[0], contexts=contexts, retrieval=choices[1], first=first, max_new_tokens=max_new_tokens, seed=seed,
         notify=ticker.show,
     )  # fmt: skip
@@ -64,10 +67,10 @@ def icl(
         as_json({"rows": [vars(row) for row in found.rows], "profile": found.profile, "layers": found.layers})
         return
     say(f"{len(found.rows[0].right)} items, {len(own)} examples in the bank, {len(known_labels)} labels")
-    say("             accuracy, lenient     strict  prompt tokens  prefill s  decode s")
+    say("                accuracy, lenient    strict  prompt tokens  prefill s  decode s")
     for row in found.rows:
         strict = f"{100 * row.strict[0]:.1f} %"
-        say(f"{row.name:<11}  {Interval(*row.accuracy).percent():>17}  {strict:>9}  {row.prompt_tokens:>13.0f}  "
+        say(f"{row.name:<12}  {Interval(*row.accuracy).percent():>19}  {strict:>8}  {row.prompt_tokens:>13.0f}  "
             f"{row.prefill:>9.1f}  {row.decode:>8.1f}")  # fmt: skip
     best = max(range(len(found.profile)), key=lambda layer: found.profile[layer].nats)
     nats, accuracy = found.profile[best]

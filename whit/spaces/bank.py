@@ -6,10 +6,13 @@ our specification.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from random import Random
 
 import torch
 from torch import Tensor
 
+from whit.core.types import Example
 from whit.generation.steering import Steering
 from whit.spaces.retrieval import Near
 from whit.spaces.task_space import TaskSpace
@@ -45,6 +48,15 @@ class Bank:
         """What pushes the answers to queries whose nearest examples these are. strength: in all, shared by the layers."""
         vectors_PSD = torch.stack([self.compressed(one, gamma=gamma, tau=tau) for one in near])
         return Steering(self.space.layers, vectors_PSD, strength / len(self.space.layers))
+
+
+def balanced(examples: Sequence[Example], count: int, rng: Random) -> list[Example]:
+    """So many examples, drawn at random, as many of one label as of another as far as they go."""
+    queues: dict[str, list[Example]] = {}
+    for example in rng.sample(list(examples), len(examples)):
+        queues.setdefault(example.gold, []).append(example)
+    rounds = zip_longest(*(queues[label] for label in sorted(queues)))
+    return [example for one in rounds for example in one if example is not None][:count]
 
 
 def prediction_layers(nats: Sequence[float]) -> list[int]:

@@ -1,6 +1,7 @@
 """The task space of a model, built from training examples: pairs of prompts that differ in what is said of a label."""
 
 from collections.abc import Sequence
+from random import Random
 from typing import Literal
 
 import torch
@@ -46,23 +47,44 @@ def build_space(
     rng = stream(seed, "task-space")
     texts = rng.sample(list(examples), min(contexts, len(examples)))
     mean_SD = last_states(decoder, [renderer.prompt(list(ask(e))) for e in texts], chosen, ledger).mean(0)
-    differences = []
-    for label in labels:
-        if pairs == "hints":
-            sides = [[_hinted(renderer, e, side, label) for e in texts] for side in (FOR, AGAINST)]
-        else:
-            own, others = [e for e in examples if e.gold == label], [e for e in examples if e.gold != label]
-            if len(own) < LEAST_CONTEXTS:
-                raise DataError(f"the label '{label}' has {len(own)} text: too few to build a space from examples.")
-            count = min(contexts, len(own), len(others))
-            sides = [[renderer.prompt(list(ask(e))) for e in rng.sample(side, count)] for side in (own, others)]
-        for_MSD, against_MSD = (last_states(decoder, side, chosen, ledger) for side in sides)
-        differences.append(for_MSD - against_MSD)
-    least = min(len(difference) for difference in differences)
-    stacked = torch.stack([difference[:least] for difference in differences])
     if pairs == "hints":
+        differences = []
+        for label in labels:
+            sides = [[_hinted(renderer, e, side, label) for e in texts] for side in (FOR, AGAINST)]
+            for_MSD, against_MSD = (last_states(decoder, side, chosen, ledger) for side in sides)
+            differences.append(for_MSD - against_MSD)
+        stacked = torch.stack(differences)
         stacked = stacked - stacked.mean(0)
+    else:
+        drawn = _paired(examples, labels, contexts, rng)
+        used = sorted({place for own, others in drawn for place in (*own, *others)})
+        states_USD = last_states(decoder, [renderer.prompt(list(ask(examples[i]))) for i in used], chosen, ledger)
+        row = {place: number for number, place in enumerate(used)}
+        stacked = torch.stack([
+            states_USD[[row[i] for i in own]] - states_USD[[row[i] for i in others]] for own, others in drawn
+        ])  # fmt: skip
     return TaskSpace.of(labels, chosen, stacked, mean_SD, method, energy)
+
+
+def _paired(
+    examples: Sequence[Example], labels: Sequence[str], contexts: int, rng: Random
+) -> list[tuple[list[int], list[int]]]:
+    """For each label the places of texts that have it, and of as many that have another; as many for one as for another."""
+    by_label: dict[str, list[int]] = {}
+    for place, example in enumerate(examples):
+        by_label.setdefault(example.gold, []).append(place)
+    fewest = min(labels, key=lambda label: len(by_label[label]))
+    count = min(contexts, len(by_label[fewest]), len(examples) - max(map(len, by_label.values())))
+    if count < LEAST_CONTEXTS:
+        raise DataError(
+            f"the label '{fewest}' has {len(by_label[fewest])} text: too few to build a space from examples, which takes "
+            f"{LEAST_CONTEXTS} or more of each. Take a larger bank, or pairs = hints."
+        )
+    found = []
+    for label in labels:
+        others = [place for place, example in enumerate(examples) if example.gold != label]
+        found.append((rng.sample(by_label[label], count), rng.sample(others, count)))
+    return found
 
 
 def _hinted(renderer: Renderer, example: Example, sentence: str, label: str) -> list[int]:
