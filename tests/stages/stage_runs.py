@@ -16,12 +16,26 @@ from whit.testing.run import as_artifact, tiny_run
 from whit.testing.tiny import tiny_model
 
 SMALL = {"batch_documents": 4, "optim": {"lr": 1e-2}}
+GUIDED = {**SMALL, "source": "answers"}
+CHOSEN = {"contexts": 2, "understanding": [0], "prediction": [1]}
 GROUPS = {"prompts_per_step": 2, "optim": {"lr": 1e-2}}
 # Name, stage and settings; a reward that is seldom equal within a group stands for a verifier.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", SMALL),
     "sft on answers": ("sft", {**SMALL, "source": "answers"}),
     "sft with lora": ("sft", {**SMALL, "lora": {"rank": 2}}),
+    "sft guided by a space": ("sft", {**GUIDED, "space": {"contexts": 2, "refresh": 2}}),
+    "sft guided by a classifier": ("sft", {**GUIDED, "space": {"contexts": 2, "control": "learned"}}),
+    "sft guided with noise": ("sft", {**GUIDED, "space": {"contexts": 2, "loss": "space_bottleneck"}}),
+    "sft with lora drawn to targets": (
+        "sft",
+        {
+            **GUIDED,
+            "batch_documents": 2,
+            "lora": {"rank": 2},
+            "space": {**CHOSEN, "loss": {"name": "space_target", "alpha": 1.0}},
+        },
+    ),
     "kd": ("kd", SMALL),
     "kd on teacher text": ("kd", {**SMALL, "text": "teacher"}),
     "kd half on-policy": ("kd", {**SMALL, "on_policy": 0.5}),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from whit.core.errors import DataError
+from whit.core.errors import DataError, UsageError
 from whit.core.types import Ask, Example
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
@@ -62,26 +62,31 @@ class Found:
 
 def compare_in_context(
     policy: Policy, renderer: Renderer, bank: Sequence[Example], items: Sequence[Example], *, shots: int = 5,
-    strengths: Sequence[float] = (0.1,), gamma: float = 1.0, pairs: Pairs = "hints", contexts: int = 64, retrieval: Retrieval = "states",
-    first: bool = False, max_new_tokens: int = 16, seed: int = 0, notify: Callable[[str], None] = lambda _: None,
+    strengths: Sequence[float] = (0.1,), gamma: float = 1.0, layers: Sequence[int] = (), pairs: Pairs = "hints",
+    contexts: int = 64, retrieval: Retrieval = "states", first: bool = False, max_new_tokens: int = 16, seed: int = 0,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Found:  # fmt: skip
     """The four ways on the same items, greedy.
 
     bank: training examples, of which the space is built and the nearest are taken. The random way has a space of random
-    directions at the same layers and strength; each of several strengths has rows of its own. gamma: see `Bank`. first: whether the instruction stands at the start of a prompt, where
-    what all prompts share is computed once, or at its end.
+    directions at the same layers and strength; each of several strengths has rows of its own. gamma: see `Bank`. layers:
+    that are pushed; without any those after the one that a probe reads best. first: whether the instruction stands at the
+    start of a prompt, where what all prompts share is computed once, or at its end.
+    Raises DataError for labels that the bank has not, and UsageError for a layer that the model has not.
     """
     started = time.perf_counter()
     labels = sorted({example.gold for example in bank})
     if missing := sorted({example.gold for example in items} - set(labels)):
         raise DataError(f"the bank has no example of {', '.join(missing[:3])}. Take a larger bank.")
+    if wrong := [layer for layer in layers if not 0 <= layer < len(policy.decoder.layers())]:
+        raise UsageError(f"layer {wrong[0]}: the model has {len(policy.decoder.layers())}, from 0.")
     notify("building the space")
     plain: Ask = instruction_first if first else zero_shot
     whole = build_space(policy.decoder, renderer, bank, pairs=pairs, contexts=contexts, seed=seed, ask=plain)
     states_NSD = last_states(policy.decoder, [renderer.prompt(list(plain(e))) for e in bank], whole.layers)
     gold = [whole.labels.index(example.gold) for example in bank]
     profile = profile_of(whole, states_NSD, gold, seed)
-    layers = prediction_layers([told.nats for told in profile])
+    pushed = list(layers) or prediction_layers([told.nats for told in profile])
     near = _nearest(policy, renderer, bank, retrieval)
     seconds = time.perf_counter() - started
     rows = []
@@ -95,8 +100,8 @@ def compare_in_context(
         ask: Ask = partial(retrieved, near=by_id, first=first) if way == "texts" else plain
         steering = None
         if way in PUSHED:
-            space = whole.at(layers) if way == "ic-icl" else whole.at(layers).random(seed)
-            coordinates = space.coordinates(states_NSD[:, layers])
+            space = whole.at(pushed) if way == "ic-icl" else whole.at(pushed).random(seed)
+            coordinates = space.coordinates(states_NSD[:, pushed])
             steering = Bank(space, coordinates, tuple(gold)).steering(found, strength=strength, gamma=gamma)
         prompts = [renderer.prompt(list(ask(item))) for item in items]
         looked = time.perf_counter() - begun
@@ -115,7 +120,7 @@ def compare_in_context(
         accuracy, strict = ([share.estimate, share.low, share.high] for share in shares)
         rows.append(Row(name, accuracy, strict, fmean(map(len, prompts)), looked + prefill, max(0.0, total - prefill),
                         [v.correct for v in verdicts]))  # fmt: skip
-    return Found(rows, profile, layers, seconds)
+    return Found(rows, profile, pushed, seconds)
 
 
 def _nearest(policy: Policy, renderer: Renderer, bank: Sequence[Example], retrieval: Retrieval) -> Any:

@@ -1,5 +1,6 @@
 """`whit icl MODEL --task T`: examples as texts in the prompt, as a push on hidden states, or not at all."""
 
+import re
 from typing import Annotated, Literal
 
 import typer
@@ -21,6 +22,7 @@ def icl(
         typer.Option(min=0, help="Of the push, in lengths of a state, all layers together; may come again."),
     ] = [0.1],  # noqa: B006
     gamma: Annotated[float, typer.Option(min=0, help="Weight of the examples' labels beside their states.")] = 1.0,
+    layers: Annotated[str | None, typer.Option(help="That are pushed, such as 8-15; default by the probe.")] = None,
     pairs: Annotated[str, typer.Option(help="hints or examples: what the space is built from.")] = "hints",
     contexts: Annotated[int, typer.Option(min=2, help="Pairs a label.")] = 64,
     retrieval: Annotated[str, typer.Option(help="states (of the model) or bm25.")] = "states",
@@ -55,16 +57,19 @@ def icl(
     own = balanced(train, bank, rng)
     known_labels = {example.gold for example in own}
     asked = [example for example in asked if example.gold in known_labels]
+    span = re.fullmatch(r"(\d+)-(\d+)", layers or "0-0")
+    if span is None:
+        raise UsageError(f"--layers {layers}: give the first and the last, such as 8-15.")
     ticker = Ticker()
     choices: tuple[Literal["hints", "examples"], Literal["states", "bm25"]] = (pairs, retrieval)  # type: ignore[assignment]
     found = compare_in_context(
-        policy, renderer, own, stream(0, "items").sample(asked, min(items, len(asked))), shots=shots, strengths=strength, gamma=gamma,
-        pairs=choices[0], contexts=contexts, retrieval=choices[1], first=first, max_new_tokens=max_new_tokens, seed=seed,
-        notify=ticker.show,
+        policy, renderer, own, stream(0, "items").sample(asked, min(items, len(asked))), shots=shots, strengths=strength,
+        gamma=gamma, layers=range(int(span[1]), int(span[2]) + 1) if layers else (), pairs=choices[0], contexts=contexts,
+        retrieval=choices[1], first=first, max_new_tokens=max_new_tokens, seed=seed, notify=ticker.show,
     )  # fmt: skip
     ticker.clear()
     if json:
-        as_json({"rows": [vars(row) for row in found.rows], "profile": found.profile, "layers": found.layers})
+        as_json({**vars(found), "rows": [vars(row) for row in found.rows]})
         return
     say(f"{len(found.rows[0].right)} items, {len(own)} examples in the bank, {len(known_labels)} labels")
     say("                accuracy, lenient    strict  prompt tokens  prefill s  decode s")

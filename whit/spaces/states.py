@@ -1,5 +1,6 @@
 """The states of a model at the end of prompts, where it is about to answer."""
 
+import time
 from collections.abc import Sequence
 
 import torch
@@ -41,9 +42,7 @@ def _states(
     device, shape = next(decoder.parameters()).device, decoder.config.shape
     found = torch.empty(len(prompts), len(layers), shape.width)
     documents = [Document(ids, ((shared, len(ids)),) if shared else ()) for ids in prompts]
-    if ledger is not None:
-        tokens, _, pairs = work(documents)
-        ledger.charge("prepass", flops=forward_flops(shape, tokens, 0, pairs), tokens=tokens)
+    started = time.perf_counter()
     for members in micro_batches(documents, ROW):
         batch = collate([documents[i] for i in members], device)
         with watched_layers(decoder, layers) as seen:
@@ -52,6 +51,10 @@ def _states(
             parts = torch.split(state_LD.float().cpu(), list(batch.lengths))
             rows = [part.mean(0) if shared is None else part[-1] for part in parts]
             found[torch.tensor(members), slot] = torch.stack(rows)
+    if ledger is not None:
+        tokens, _, pairs = work(documents)
+        cost = forward_flops(shape, tokens, 0, pairs)
+        ledger.charge("prepass", flops=cost, tokens=tokens, seconds=time.perf_counter() - started)
     return found
 
 

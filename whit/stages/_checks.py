@@ -12,6 +12,7 @@ from whit.stages._space import SpaceGuide, check_space
 from whit.stages._task import is_file
 from whit.stages._teachers import OTHER_TOKENS, SAME_TOKENS, asks, is_cache
 from whit.stages._terms import build_terms
+from whit.training.guide import GUIDED
 from whit.training.interpolation import Interpolation
 
 KEPT = frozenset({"kept_ids_TK", "kept_logprobs_TK", "kept_shares_TK"})
@@ -51,6 +52,11 @@ def check_stage(
         check_kd(settings, before=before, teacher=teacher)
     elif "terms" in settings:
         for term in build_terms(settings["terms"]):
+            if GUIDED & set(inputs(term.objective)):
+                raise RecipeError(
+                    f"stage {kind}: objective '{term.name}' compares states with a task space, which is no term of its own. "
+                    f'The stage sft does so with space = {{ loss = "{term.name}" }}.'
+                )
             if wrong := set(inputs(term.objective)) & (ONLY_KD | OF_RL):
                 raise RecipeError(
                     f"stage {kind}: objective '{term.name}' needs {', '.join(sorted(wrong))}, which this stage does not "

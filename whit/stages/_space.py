@@ -212,10 +212,12 @@ class Guidance:
     def _guide(self, space: TaskSpace, policy: Policy) -> Guide:
         own = space.at(self.layers)
         own = own.random(self.run.seed) if self.settings.control == "random" else own
-        device = next(policy.decoder.parameters()).device
-        return Guide(
-            own.base_SKD, own.mean_SD, own.bases, own.length_SK, is_learned=self.settings.control == "learned"
-        ).to(device)
+        like = next(policy.decoder.parameters())
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        base_LKD, mean_LD, length_LK, *bases = (
+            tensor.to(like.device, dtype) for tensor in (own.base_SKD, own.mean_SD, own.length_SK, *own.bases)
+        )
+        return Guide(base_LKD, mean_LD, length_LK, bases, is_learned=self.settings.control == "learned")
 
     def _renew(self, step: int, *, is_now: bool) -> None:
         """The space of the weights at a step; what was built then is read again where a stage goes on."""

@@ -39,7 +39,8 @@ def key_values(
     reply: "value" is the value alone; "record" repeats the key before it, one record a line: a model that has learnt to
         copy can look up.
     depths: where the record stands that is asked for, from 0 to 1; anywhere where none is given.
-    The split "ood" has from one more than the most pairs to twice as many, as far as there are letters. The metadata has `pairs` and `depth`, in tenths.
+    The split "ood" has from one more than the most pairs to twice as many, as far as there are letters. The metadata has
+    `pairs` and `depth`, in tenths.
     """
     check_range("key_values", "pairs", pairs, 2)
     if queries < 1:

@@ -12,10 +12,10 @@ GUIDED = frozenset({"coordinates_TLK", "outside_TL", "push_TLD", "states_TLD"})
 
 
 class Guide(nn.Module):
-    """L layers, K directions, states of width D; float32 constants, unless the directions are learned.
+    """L layers, K directions, states of width D; constants in float32 or more, unless the directions are learned.
 
-    base_LKD: directions of length 1. mean_LD: what is taken from a state first. bases: of each layer an orthonormal basis
-        [R, D] of what is kept of a state. length_LK: how long a push towards each direction is.
+    base_LKD: directions of length 1. mean_LD: what is taken from a state first. length_LK: how long a push towards each
+        direction is. bases: of each layer an orthonormal basis [R, D] of what is kept of a state.
     is_learned: a linear classifier of the states, which begins at 0 and is trained beside the policy, stands in the place
         of directions and projection: the control.
     """
@@ -25,13 +25,13 @@ class Guide(nn.Module):
     length_LK: Tensor
 
     def __init__(
-        self, base_LKD: Tensor, mean_LD: Tensor, bases: Sequence[Tensor], length_LK: Tensor, *, is_learned: bool = False
+        self, base_LKD: Tensor, mean_LD: Tensor, length_LK: Tensor, bases: Sequence[Tensor], *, is_learned: bool = False
     ):
         super().__init__()
         self.register_buffer("base_LKD", base_LKD, persistent=False)
         self.register_buffer("mean_LD", mean_LD, persistent=False)
         self.register_buffer("length_LK", length_LK, persistent=False)
-        self.bases = [basis_RD.to(base_LKD) for basis_RD in bases]
+        self.bases = list(bases)
         self.weight_LKD = nn.Parameter(torch.zeros_like(base_LKD)) if is_learned else None
 
     def put(self, other: "Guide") -> None:

@@ -1,0 +1,152 @@
+"""Fine-tuning guided by a task space: what it leaves alone, what it refuses, and where its gradient goes."""
+
+import json
+
+import pytest
+import torch
+from stage_runs import flops_of, metrics, perform, weights_hash
+
+from whit.core.errors import DataError, RecipeError
+from whit.data.batch import Document, collate
+from whit.data.render import Renderer
+from whit.models.load import load_policy
+from whit.objectives._types import Term
+from whit.objectives.space_cross_entropy import space_cross_entropy
+from whit.recipes.recipe import Recipe
+from whit.spaces.build import build_space
+from whit.stages._task import load_task
+from whit.testing.run import tiny_run
+from whit.testing.tiny import tiny_decoder, tiny_model
+from whit.training.guide import Guide
+from whit.training.optim import Optim, Optimizer
+from whit.training.signals import Forward, accumulate
+from whit.training.weights import token_weights
+
+SMALL = {"source": "answers", "batch_documents": 4, "optim": {"lr": 1e-2}}
+SPACE = {"pairs": "examples", "contexts": 4, "understanding": [0], "prediction": [1], "ramp": 0.0}
+WORDS = {"fruit": ("apple", "pear", "plum", "fig"), "tool": ("saw", "axe", "file", "drill")}
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """A task of two labels: 60 texts in a file."""
+    rows = [
+        {"text": f"I have the {WORDS[label][n // 2 % 4]} of number {n}.", "label": label}
+        for n in range(60) for label in [("fruit", "tool")[n % 2]]
+    ]  # fmt: skip
+    file = tmp_path / "labels.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+@pytest.fixture
+def train(tiny_model, labels, tmp_path):
+    def train(name, budget=4e8, **settings):
+        run = tiny_run(tmp_path / name, budget, task=str(labels))
+        return perform("sft", tiny_model, run, **{**SMALL, **settings})
+
+    return train
+
+
+def test_weights_of_0_are_sft_to_the_bit(train):
+    plain, idle = train("plain"), train("idle", space={**SPACE, "compression": 0.0, "selection": 0.0})
+    assert weights_hash(plain) == weights_hash(idle) and flops_of(plain) == flops_of(idle)
+
+
+def test_a_space_moves_the_weights_is_paid_for_and_its_terms_are_written_down(train):
+    plain, guided = train("plain"), train("guided", space=SPACE)
+    assert weights_hash(plain) != weights_hash(guided)
+    assert guided.facts()["ledger"]["accounts"]["prepass"]["flops"] > 0
+    assert len(metrics(guided)) < len(metrics(plain))  # what the space costs is taken from the same budget
+    first = metrics(guided)[0]
+    assert first["compression"] > 0 and first["selection"] > 0 and -1 <= first["gradient_cosine"] <= 1
+    assert {first["read_out_0"], first["read_out_1"]} <= {0.0, 0.25, 0.5, 0.75, 1.0}
+
+
+def test_the_weight_grows_over_the_ramp(train):
+    lines = metrics(train("ramp", space={**SPACE, "ramp": 1.0}))
+    assert lines[0]["compression"] == 0.0 < lines[-1]["compression"]
+
+
+@pytest.mark.parametrize("control", ["random", "learned"])
+def test_controls_differ_from_the_space_and_cost_what_it_costs(train, control):
+    guided, other = train("guided", space=SPACE), train(control, space={**SPACE, "control": control})
+    assert weights_hash(guided) != weights_hash(other)
+    assert flops_of(guided) == flops_of(other) and len(metrics(guided)) == len(metrics(other))
+
+
+def test_a_learned_probe_learns_to_read_the_label_while_random_directions_tell_little(train):
+    lines = metrics(train("learned", 2e9, space={**SPACE, "control": "learned", "compression": 1.0}))
+    assert sum(line["read_out_0"] for line in lines[-5:]) / 5 > 0.9
+
+
+@pytest.mark.parametrize(
+    "loss", ["space_projection", {"name": "space_target", "alpha": 1.0}, {"name": "space_bottleneck", "sigma": 0.2}]
+)
+def test_every_variant_trains_by_the_same_setting(train, loss):
+    guided = train("variant", 1e9, space={**SPACE, "loss": loss})
+    assert len(metrics(guided)) > 2 and metrics(guided)[-1]["compression"] > 0
+
+
+def test_projecting_draws_states_into_the_space(train):
+    lines = metrics(train("projected", 3e9, space={**SPACE, "loss": "space_projection", "compression": 3.0}))
+    assert lines[-1]["compression"] < 0.8 * lines[0]["compression"]
+
+
+def test_a_kept_space_is_the_one_that_would_be_built(train, tiny_model, labels, tmp_path):
+    policy = load_policy(tiny_model, dtype="float64")
+    renderer = Renderer(policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids)
+    examples = load_task(str(labels)).take("train")
+    build_space(policy.decoder, renderer, examples, pairs="examples", contexts=4).save(tmp_path / "space")
+    kept = train("kept", space={**SPACE, "space": str(tmp_path / "space")})
+    built = train("built", 4e8 + 1e8, space=SPACE)
+    same = ("compression", "selection", "cross_entropy")
+    assert [metrics(kept)[0][key] for key in same] == pytest.approx([metrics(built)[0][key] for key in same], rel=1e-6)
+    assert "prepass" not in kept.facts()["ledger"]["accounts"]
+
+
+def test_a_space_of_another_model_or_of_other_labels_is_refused(train, labels, tmp_path):
+    wide = load_policy(tiny_model(tmp_path / "wide", seed=1, hidden_size=32), dtype="float32")
+    renderer = Renderer(wide.tokenizer, max_length=256, more_stops=wide.stop_ids)
+    examples = load_task(str(labels)).take("train")
+    build_space(wide.decoder, renderer, examples, pairs="examples", contexts=2).save(tmp_path / "space")
+    with pytest.raises(DataError, match="Make it of this model"):
+        train("other", space={**SPACE, "space": str(tmp_path / "space")})
+
+
+def test_a_layer_that_is_not_there_is_named(train):
+    with pytest.raises(RecipeError, match="no layer 9"):
+        train("far", space={**SPACE, "prediction": [9]})
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"space": {"loss": "cross_entropy"}}, "compares no state"),
+        ({"space": {"loss": "space_projection", "control": "learned"}}, "is a classifier"),
+        ({"space": {"refresh": 5, "control": "random"}}, "`refresh` builds"),
+        ({"space": {}, "source": "own"}, "needs the label of each text"),
+        ({"space": {}, "transform": "meap"}, "exclude one another"),
+        ({"space": {}, "terms": [{"objective": "space_projection"}]}, "space = "),
+    ],
+)
+def test_settings_that_exclude_one_another_are_refused_before_anything_is_trained(settings, told):
+    recipe = {"name": "guided", "model": "micro-base", "task": "word_problems", "budget": {"flops": 1e12}}
+    with pytest.raises(RecipeError, match=told):
+        Recipe.make({**recipe, "stage": [{"kind": "sft", **SMALL, **settings}]})
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_layers_above_the_guided_one_get_no_gradient_of_its_loss(layer):
+    decoder = tiny_decoder(seed=3)
+    width = decoder.config.shape.width
+    base = torch.nn.functional.normalize(torch.randn(1, 3, width).double(), dim=-1)
+    directions = Guide(base, torch.zeros(1, width).double(), torch.ones(1, 3).double(), [torch.eye(width).double()])
+    document = Document(list(range(4, 12)), ((5, 8),), recorded={"class_T": [1, 1, 1]})
+    term, optimizer = Term(space_cross_entropy, reduction="constant"), Optimizer(decoder, Optim(), 1e-3)
+    forward = Forward(decoder, layers=(layer,), guide=directions)
+    weights = {term.name: token_weights([document], term)}
+    accumulate(forward, collate([document], torch.device("cpu")), [term], weights, optimizer, 0.0)
+    for number, own in enumerate(decoder.layers()):
+        size = sum(float(p.grad.abs().sum()) for p in own.parameters() if p.grad is not None)
+        assert (size > 0) == (number <= layer)
