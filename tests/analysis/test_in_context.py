@@ -73,3 +73,9 @@ def test_the_nearest_example_stands_last_and_the_instruction_once():
     assert [m.content for m in messages[:-1:2]] == [shots[1].prompt, shots[0].prompt]
     assert [m.content for m in messages[1::2]] == [shots[1].gold, shots[0].gold]
     assert sum("fruit or tool" in m.content for m in messages) == 1
+
+
+def test_a_push_of_no_strength_costs_plain_text_nothing_and_a_strong_one_something(compare):
+    rows = {row.name: row.bits_per_byte for row in compare(strengths=(0.0, 4.0)).rows}
+    assert rows["ic-icl 0"] == rows["random 0"] == rows["zero-shot"] == rows["texts"]
+    assert abs(rows["random 4"] - rows["zero-shot"]) > 1e-3

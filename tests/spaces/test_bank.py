@@ -46,6 +46,12 @@ def test_two_of_one_similarity_weigh_alike_and_a_nearer_one_more():
     assert float(nearer[0] / nearer[1]) == pytest.approx(math.e, rel=1e-4)
 
 
+def test_a_vote_goes_by_weights_and_not_by_heads():
+    bank = Bank(ORTHONORMAL, STATES, (0, 0, 2))
+    assert bank.vote(Near([0, 1, 2], [0.5, 0.5, 0.5])) == 0
+    assert bank.vote(Near([2, 0, 1], [1.0, 0.5, 0.5])) == 2  # e^10 against 2 e^5
+
+
 def test_without_labels_the_states_alone_decide():
     swapped = Bank(ORTHONORMAL, STATES, (2, 2, 2))
     torch.testing.assert_close(swapped.compressed(Near([0], [1.0]), gamma=0.0), ORTHONORMAL.base_SKD[:, 0])

@@ -3,8 +3,10 @@
 In the style of IC-ICL, arXiv:2501.00999: see `spaces/bank.py` for what is specified here and not there.
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
@@ -12,6 +14,8 @@ from typing import Any, Literal
 
 import torch
 
+from whit.analysis.elsewhere import PANEL
+from whit.analysis.perplexity import bits_per_byte
 from whit.core.errors import DataError, UsageError
 from whit.core.types import Ask, Example
 from whit.data.render import Renderer
@@ -38,6 +42,7 @@ class Row:
     """One way. accuracy, strict: [estimate, low, high], lenient and in the form asked for; greedy.
 
     prompt_tokens: a mean. prefill, decode: seconds of all items; retrieval and the compressing are in prefill.
+    bits_per_byte: of plain text while every state is pushed as for the first item: what a push costs elsewhere.
     right: of each item, by its place.
     """
 
@@ -47,16 +52,21 @@ class Row:
     prompt_tokens: float
     prefill: float
     decode: float
+    bits_per_byte: float
     right: list[bool]
 
 
 @dataclass(frozen=True)
 class Found:
-    """Rows, the profile of what states tell by layer, the layers that are pushed, and seconds to make space and bank."""
+    """Rows, the profile of what states tell by layer, the layers that are pushed, and seconds to make space and bank.
+
+    vote: share of the items whose label the nearest examples have, without any model.
+    """
 
     rows: list[Row]
     profile: list[Told]
     layers: list[int]
+    vote: float
     seconds: float
 
 
@@ -89,6 +99,9 @@ def compare_in_context(
     pushed = list(layers) or prediction_layers([told.nats for told in profile])
     near = _nearest(policy, renderer, bank, retrieval)
     seconds = time.perf_counter() - started
+    labelled = Bank(whole, whole.coordinates(states_NSD), tuple(gold))
+    vote = fmean(whole.labels[labelled.vote(near(item, shots))] == item.gold for item in items)
+    texts = json.loads(PANEL.read_text())["text"]
     rows = []
     ways = [("zero-shot", 0.0), ("texts", 0.0), *((name, strength) for strength in strengths for name in PUSHED)]
     for way, strength in ways:
@@ -110,17 +123,20 @@ def compare_in_context(
         begun = time.perf_counter()
         run(Sampling(temperature=0.0, max_new_tokens=1))
         prefill = time.perf_counter() - begun
+        with steering.everywhere(policy.decoder) if steering else nullcontext():
+            bits = bits_per_byte(policy, texts)
+        begun = time.perf_counter()
         written = run(Sampling(temperature=0.0, max_new_tokens=max_new_tokens))
-        total = time.perf_counter() - begun - prefill
+        total = time.perf_counter() - begun
         verdicts = [judge(renderer.decode(group[0].ids), item) for group, item in zip(written, items, strict=True)]
         shares = [
             clustered_mean([float(right) for right in column], [item.group for item in items])
             for column in ([v.correct for v in verdicts], [v.strict for v in verdicts])
         ]
         accuracy, strict = ([share.estimate, share.low, share.high] for share in shares)
-        rows.append(Row(name, accuracy, strict, fmean(map(len, prompts)), looked + prefill, max(0.0, total - prefill),
+        rows.append(Row(name, accuracy, strict, fmean(map(len, prompts)), looked + prefill, max(0.0, total - prefill), bits,
                         [v.correct for v in verdicts]))  # fmt: skip
-    return Found(rows, profile, pushed, seconds)
+    return Found(rows, profile, pushed, vote, seconds)
 
 
 def _nearest(policy: Policy, renderer: Renderer, bank: Sequence[Example], retrieval: Retrieval) -> Any:

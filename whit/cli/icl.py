@@ -72,12 +72,14 @@ def icl(
         as_json({**vars(found), "rows": [vars(row) for row in found.rows]})
         return
     say(f"{len(found.rows[0].right)} items, {len(own)} examples in the bank, {len(known_labels)} labels")
-    say("                accuracy, lenient    strict  prompt tokens  prefill s  decode s")
+    say("                accuracy, lenient   strict  prompt tokens  prefill s  decode s  text")
     for row in found.rows:
         strict = f"{100 * row.strict[0]:.1f} %"
-        say(f"{row.name:<12}  {Interval(*row.accuracy).percent():>19}  {strict:>8}  {row.prompt_tokens:>13.0f}  "
-            f"{row.prefill:>9.1f}  {row.decode:>8.1f}")  # fmt: skip
+        say(f"{row.name:<12}  {Interval(*row.accuracy).percent():>19}  {strict:>7}  {row.prompt_tokens:>13.0f}  "
+            f"{row.prefill:>9.1f}  {row.decode:>8.1f}  {row.bits_per_byte:>4.2f}")  # fmt: skip
+    say(f"the labels of the nearest examples alone: {100 * found.vote:.1f} % right")
     best = max(range(len(found.profile)), key=lambda layer: found.profile[layer].nats)
     nats, accuracy = found.profile[best]
     say(f"coordinates tell most of the label after layer {best}: {nats:.2f} nats, {100 * accuracy:.0f} % by a probe")
+    say("text: bits per byte of plain text while every state is pushed so")
     say(f"pushed after layers {', '.join(map(str, found.layers))}; space and bank took {duration(found.seconds)}")

@@ -41,6 +41,21 @@ class Steering:
             for hook in hooks:
                 hook.remove()
 
+    @contextmanager
+    def everywhere(self, decoder: CausalLM, prompt: int = 0) -> Iterator[None]:
+        """Inside, every state of every pass is pushed by the vectors of one prompt: to see what a push costs elsewhere."""
+        stack = decoder.layers()
+        device = next(decoder.parameters()).device
+        hooks = [
+            stack[layer].register_forward_hook(_pushes(None, vector_D.to(device)[None], self.strength))
+            for layer, vector_D in zip(self.layers, self.vectors_PSD[prompt], strict=True)
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
 
 def pushed(states_ND: Tensor, vectors_ND: Tensor, strength: float) -> Tensor:
     """The states moved towards the vectors and brought back to their lengths, computed in float32."""
@@ -51,11 +66,16 @@ def pushed(states_ND: Tensor, vectors_ND: Tensor, strength: float) -> Tensor:
     return kept_ND.to(states_ND.dtype)
 
 
-def _pushes(rows: Tensor, vectors_ND: Tensor, strength: float) -> Any:
+def _pushes(rows: Tensor | None, vectors_ND: Tensor, strength: float) -> Any:
+    """A hook that pushes these rows of a layer's states; None pushes all of them alike."""
+
     def hook(_: nn.Module, __: Any, output: Any) -> Any:
         whole = output[0] if isinstance(output, tuple) else output
         states_LD: Tensor = whole[0] if whole.dim() == 3 else whole
-        moved_LD = states_LD.index_copy(0, rows, pushed(states_LD[rows], vectors_ND, strength))
+        if rows is None:
+            moved_LD = pushed(states_LD, vectors_ND, strength)
+        else:
+            moved_LD = states_LD.index_copy(0, rows, pushed(states_LD[rows], vectors_ND, strength))
         moved = moved_LD[None] if whole.dim() == 3 else moved_LD
         return (moved, *output[1:]) if isinstance(output, tuple) else moved
 

@@ -29,14 +29,19 @@ class Bank:
     coordinates_NSK: Tensor
     labels: tuple[int, ...]
 
+    def vote(self, near: Near, tau: float = 0.1) -> int:
+        """The label that the nearest examples have, by their weights: what they tell without any model."""
+        votes_K = torch.zeros(len(self.space.labels))
+        votes_K.index_add_(0, torch.tensor([self.labels[place] for place in near.places]), _weights(near, tau))
+        return int(votes_K.argmax())
+
     def compressed(self, near: Near, *, gamma: float = 1.0, tau: float = 0.1) -> Tensor:
         """[S, D]: the direction that the nearest examples stand for, by softmax(similarity / tau).
 
         gamma: weight of their labels beside their states; 0 takes the states alone. tau: of similarities in units of the
         largest, so that scores of any scale weigh alike (ours).
         """
-        largest = max(max(near.similarities), 1e-6)
-        weight_k = (torch.tensor(near.similarities) / largest / tau).softmax(-1)
+        weight_k = _weights(near, tau)
         states_kSK = self.coordinates_NSK[near.places]
         one_hot_kK = torch.eye(len(self.space.labels))[[self.labels[place] for place in near.places]]
         mixed_SK = torch.einsum("k,ksl->sl", weight_k, states_kSK + gamma * one_hot_kK[:, None])
@@ -48,6 +53,12 @@ class Bank:
         """What pushes the answers to queries whose nearest examples these are. strength: in all, shared by the layers."""
         vectors_PSD = torch.stack([self.compressed(one, gamma=gamma, tau=tau) for one in near])
         return Steering(self.space.layers, vectors_PSD, strength / len(self.space.layers))
+
+
+def _weights(near: Near, tau: float) -> Tensor:
+    """[k]: softmax(similarity / tau), in units of the largest similarity."""
+    largest = max(max(near.similarities), 1e-6)
+    return (torch.tensor(near.similarities) / largest / tau).softmax(-1)
 
 
 def balanced(examples: Sequence[Example], count: int, rng: Random) -> list[Example]:

@@ -54,7 +54,7 @@ def check_stage(
         for term in build_terms(settings["terms"]):
             if GUIDED & set(inputs(term.objective)):
                 raise RecipeError(
-                    f"stage {kind}: objective '{term.name}' compares states with a task space, which is no term of its own. "
+                    f"stage {kind}: objective '{term.name}' compares states with a task space, so it is no term alone. "
                     f'The stage sft does so with space = {{ loss = "{term.name}" }}.'
                 )
             if wrong := set(inputs(term.objective)) & (ONLY_KD | OF_RL):
