@@ -1,5 +1,6 @@
 """Every library recipe that distils, or that makes data first, runs to its end on a pair of tiny models."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ PLAIN = {"micro-base", "micro-teacher", "sft", "sft-answers", "sft-own", "rl", "
 # A random model ends few texts and is never right: what asks for that is run by tests/stages.
 NEVER_RIGHT = {"seq-kd", "kd-rl", "sft-kd-rl"}
 FROM_A_CACHE = {"kept-kd"}
+OF_LABELS = {"ts-ft"}
 SMALL = {"kd": "batch_documents=2", "sft": "batch_documents=2", "step_by_step": "batch_documents=2",
          "minillm": "prompts_per_step=2", "rsd": "samples=2", "prefixes": "prompts_per_round=4"}  # fmt: skip
 
@@ -25,7 +27,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 RL = {name for name in library() if all(stage.kind == "rl" for stage in Recipe.read(name).stage)}
 
 
-@pytest.mark.parametrize("name", sorted(library().keys() - PLAIN - NEVER_RIGHT - FROM_A_CACHE - RL))
+@pytest.mark.parametrize("name", sorted(library().keys() - PLAIN - NEVER_RIGHT - FROM_A_CACHE - OF_LABELS - RL))
 def test_it_runs_to_its_end_within_its_budget(name, tiny_model, teacher, sums, tmp_path):
     changes = [f"model={tiny_model}", f"teacher={teacher}", f"task={sums}", "budget.flops=1.5e9", "max_new_tokens=16"]
     for number, stage in enumerate(Recipe.read(name).stage, 1):
@@ -40,6 +42,16 @@ def test_it_runs_to_its_end_within_its_budget(name, tiny_model, teacher, sums, t
         for artifact in artifacts[1:]
     ]
     assert sum(spent) <= 1.5e9
+
+
+def test_a_space_guides_a_recipe_on_a_task_of_labels(tiny_model, tmp_path):
+    rows = [{"text": f"I see {n} {('pens', 'cups')[n % 2]}.", "label": ("one", "two")[n % 2]} for n in range(40)]
+    (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    changes = [f"model={tiny_model}", f"task={tmp_path / 'labels.jsonl'}", "budget.flops=1e9", "max_new_tokens=16"]
+    recipe = Recipe.read("ts-ft", [*changes, "stage.1.batch_documents=2", "stage.1.epochs=2"])
+    artifact = run_pipeline(recipe, Site(tmp_path / "runs"))[-1]
+    assert artifact.facts()["outcome"]["updates"] >= 1
+    assert "prepass" in artifact.facts()["ledger"]["accounts"]
 
 
 def test_what_was_kept_of_a_teacher_stands_for_it(whit, tiny_model, teacher, sums, tmp_path):

@@ -87,6 +87,10 @@ def perform_case(case: str, start: Path, task: Path, directory: Path, budget: fl
     if stage == "rl":
         (parts / "rewards.py").write_text(REWARDS)
         settings = {"reward": f"{parts / 'rewards.py'}:vowels", **settings}
+    if "space" in settings:
+        rows = [{"text": f"I see {n} {('pens', 'cups')[n % 2]}.", "label": ("one", "two")[n % 2]} for n in range(40)]
+        (parts / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        task = parts / "labels.jsonl"
     if stage == "kd" and not (parts / "teacher").exists():
         tiny_model(parts / "teacher", seed=7)
     if settings.get("text") == "teacher":  # long enough that some of what a random teacher writes ends

@@ -12,6 +12,7 @@ from whit.data.render import Renderer
 from whit.models.load import load_policy
 from whit.objectives._types import Term
 from whit.objectives.space_cross_entropy import space_cross_entropy
+from whit.recipes.pipeline import fingerprint
 from whit.recipes.recipe import Recipe
 from whit.spaces.build import build_space
 from whit.stages._task import load_task
@@ -134,6 +135,21 @@ def test_settings_that_exclude_one_another_are_refused_before_anything_is_traine
     recipe = {"name": "guided", "model": "micro-base", "task": "word_problems", "budget": {"flops": 1e12}}
     with pytest.raises(RecipeError, match=told):
         Recipe.make({**recipe, "stage": [{"kind": "sft", **SMALL, **settings}]})
+
+
+def test_a_kept_space_is_part_of_what_a_run_depends_on(labels, tiny_model, tmp_path):
+    policy = load_policy(tiny_model, dtype="float64")
+    renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
+    examples = load_task(str(labels)).take("train")
+    recipe = {"name": "kept", "model": str(tiny_model), "task": str(labels), "budget": {"flops": 1e12}}
+    space = {**SPACE, "space": str(tmp_path / "space")}
+    with pytest.raises(RecipeError, match="there is no file"):
+        Recipe.make({**recipe, "stage": [{"kind": "sft", **SMALL, "space": space}]})
+    keys = set()
+    for contexts in (2, 4):
+        build_space(policy.decoder, renderer, examples, pairs="examples", contexts=contexts).save(tmp_path / "space")
+        keys.add(fingerprint(Recipe.make({**recipe, "stage": [{"kind": "sft", **SMALL, "space": space}]})))
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize("layer", [0, 1])

@@ -214,6 +214,7 @@ def stage_modules(kind: str, settings: Mapping[str, Any]) -> list[str]:
                 modules += part_modules(inner, package)
     for term in settings.get("terms") or ():
         modules += part_modules(term["objective"], "objectives")
+    modules += part_modules((settings.get("space") or {}).get("loss"), "objectives")
     return modules
 
 

@@ -137,8 +137,8 @@ class Recipe(Frozen):
                     for inner, name in inner_rewards(spec).items() if kind == "reward" else ():
                         _check_part(kind, name, f"{where}.{kind}.{inner}", with_settings=False)
             for path in named_files(settings):
-                if not path.is_file():
-                    raise RecipeError(f"{where}: there is no file {path}. Give the path of a file that is there.")
+                if not path.exists():
+                    raise RecipeError(f"{where}: there is no file {path}. Give the path of one that is there.")
             if ":" not in stage.kind:
                 given = all_settings(find("stage", stage.kind), stage.settings, where)
                 before = recipe.stage[number - 2].kind if number > 1 else None

@@ -10,6 +10,7 @@ from whit.core.errors import DataError
 from whit.core.ledger import Ledger
 from whit.core.seeds import stream
 from whit.core.types import Ask, Example, Message
+from whit.core.words import plural
 from whit.data.render import Renderer
 from whit.models.causal import CausalLM
 from whit.prompting.zero_shot import zero_shot
@@ -44,6 +45,11 @@ def build_space(
         raise DataError(
             f"a task space needs two labels or more, and the examples have {labels}. Take a task of labels."
         )
+    if LEAST_CONTEXTS * len(labels) > len(examples):
+        raise DataError(
+            f"{len(labels):,} different answers in {len(examples):,} examples are no labels: a space has a direction for "
+            f"each. Take a task of labels with {LEAST_CONTEXTS} texts of each or more."
+        )
     rng = stream(seed, "task-space")
     texts = rng.sample(list(examples), min(contexts, len(examples)))
     mean_SD = last_states(decoder, [renderer.prompt(list(ask(e))) for e in texts], chosen, ledger).mean(0)
@@ -77,8 +83,8 @@ def _paired(
     count = min(contexts, len(by_label[fewest]), len(examples) - max(map(len, by_label.values())))
     if count < LEAST_CONTEXTS:
         raise DataError(
-            f"the label '{fewest}' has {len(by_label[fewest])} text: too few to build a space from examples, which takes "
-            f"{LEAST_CONTEXTS} or more of each. Take a larger bank, or pairs = hints."
+            f"the label '{fewest}' has {plural(len(by_label[fewest]), 'text')}: too few to build a space from, which "
+            f'takes {LEAST_CONTEXTS} or more of each. Give more, or build it from pairs = "hints".'
         )
     found = []
     for label in labels:
