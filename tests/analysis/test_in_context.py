@@ -1,6 +1,7 @@
 """Four ways on the same items: what each costs, and what no push and no example have in common."""
 
 import pytest
+import torch
 
 from whit.analysis.in_context import compare_in_context
 from whit.core.errors import DataError
@@ -79,3 +80,12 @@ def test_a_push_of_no_strength_costs_plain_text_nothing_and_a_strong_one_somethi
     rows = {row.name: row.bits_per_byte for row in compare(strengths=(0.0, 4.0)).rows}
     assert rows["ic-icl 0"] == rows["random 0"] == rows["zero-shot"] == rows["texts"]
     assert abs(rows["random 4"] - rows["zero-shot"]) > 1e-3
+
+
+def test_an_encoder_tells_what_is_near_in_the_place_of_states(compare):
+    def knows(texts):
+        return torch.tensor(
+            [[1.0, 0.0] if any(word in text for word in WORDS["fruit"]) else [0.0, 1.0] for text in texts]
+        )
+
+    assert compare(encoder=knows).vote == 1.0

@@ -21,6 +21,7 @@ from whit.core.types import Ask, Example
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
+from whit.models.encoder import Encoder
 from whit.models.load import Policy
 from whit.prompting.instruction_first import instruction_first
 from whit.prompting.retrieved import retrieved
@@ -72,16 +73,18 @@ class Found:
 
 def compare_in_context(
     policy: Policy, renderer: Renderer, bank: Sequence[Example], items: Sequence[Example], *, shots: int = 5,
-    strengths: Sequence[float] = (0.1,), gamma: float = 1.0, layers: Sequence[int] = (), pairs: Pairs = "hints",
-    contexts: int = 64, retrieval: Retrieval = "states", first: bool = False, max_new_tokens: int = 16, seed: int = 0,
-    notify: Callable[[str], None] = lambda _: None,
+    retrieval: Retrieval = "states", encoder: Encoder | None = None, strengths: Sequence[float] = (0.1,),
+    gamma: float = 1.0, layers: Sequence[int] = (), pairs: Pairs = "hints", contexts: int = 64, first: bool = False,
+    max_new_tokens: int = 16, seed: int = 0, notify: Callable[[str], None] = lambda _: None,
 ) -> Found:  # fmt: skip
     """The four ways on the same items, greedy.
 
     bank: training examples, of which the space is built and the nearest are taken. The random way has a space of random
-    directions at the same layers and strength; each of several strengths has rows of its own. gamma: see `Bank`. layers:
-    that are pushed; without any those after the one that a probe reads best. first: whether the instruction stands at the
-    start of a prompt, where what all prompts share is computed once, or at its end.
+        directions at the same layers and strength; each of several strengths has rows of its own.
+    encoder: tells which examples are near, in the place of the model's own states. gamma: see `Bank`.
+    layers: that are pushed; without any those after the one that a probe reads best.
+    first: whether the instruction stands at the start of a prompt, where what all prompts share is computed once, or at
+        its end.
     Raises DataError for labels that the bank has not, and UsageError for a layer that the model has not.
     """
     started = time.perf_counter()
@@ -97,7 +100,7 @@ def compare_in_context(
     gold = [whole.labels.index(example.gold) for example in bank]
     profile = profile_of(whole, states_NSD, gold, seed)
     pushed = list(layers) or prediction_layers([told.nats for told in profile])
-    near = _nearest(policy, renderer, bank, retrieval)
+    near = _nearest(policy, bank, retrieval, encoder)
     seconds = time.perf_counter() - started
     labelled = Bank(whole, whole.coordinates(states_NSD), tuple(gold))
     vote = fmean(whole.labels[labelled.vote(near(item, shots))] == item.gold for item in items)
@@ -139,7 +142,7 @@ def compare_in_context(
     return Found(rows, profile, pushed, vote, seconds)
 
 
-def _nearest(policy: Policy, renderer: Renderer, bank: Sequence[Example], retrieval: Retrieval) -> Any:
+def _nearest(policy: Policy, bank: Sequence[Example], retrieval: Retrieval, encoder: Encoder | None) -> Any:
     """A function from an item and a number to the nearest examples of the bank."""
     if retrieval == "bm25":
         index = BM25([example.prompt for example in bank])
@@ -147,6 +150,8 @@ def _nearest(policy: Policy, renderer: Renderer, bank: Sequence[Example], retrie
     layer = len(policy.decoder.layers()) // 2
 
     def state(examples: Sequence[Example]) -> torch.Tensor:
+        if encoder is not None:
+            return encoder([e.prompt for e in examples])
         texts = [policy.tokenizer(e.prompt, add_special_tokens=False)["input_ids"] for e in examples]
         return mean_states(policy.decoder, texts, layer)
 

@@ -27,6 +27,9 @@ def icl(
     contexts: Annotated[int, typer.Option(min=2, help="Pairs a label.")] = 64,
     retrieval: Annotated[str, typer.Option(help="states (of the model) or bm25.")] = "states",
     first: Annotated[bool, typer.Option(help="The instruction before the text, where prompts share it.")] = False,
+    encoder: Annotated[
+        str | None, typer.Option(help="A sentence encoder for retrieval: a directory or hub name.")
+    ] = None,
     max_new_tokens: Annotated[int, typer.Option(help="Where completions are cut off.")] = 16,
     seed: Annotated[int, typer.Option(help="Of the bank and the space.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16")] = "float32",
@@ -40,13 +43,18 @@ def icl(
     from whit.core.seeds import stream
     from whit.core.types import Interval, Split
     from whit.data.render import Renderer
-    from whit.models.load import load_policy, resolve_model
+    from whit.models.encoder import Encoder
+    from whit.models.load import load_policy, resolve_encoder, resolve_model
     from whit.spaces.bank import balanced
     from whit.stages._task import load_task
 
     for name, value, known in (("pairs", pairs, ("hints", "examples")), ("retrieval", retrieval, ("states", "bm25"))):
         if value not in known:
             raise UsageError(f"--{name} {value}: give {' or '.join(known)}.")
+    if encoder is not None and retrieval != "states":
+        raise UsageError(
+            f"--encoder {encoder} and --retrieval {retrieval}: two ways to tell what is near. Leave one out."
+        )
     policy = load_policy(resolve_model(model), dtype=dtype, device=resolve_device(device))
     renderer = Renderer(
         policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
@@ -65,7 +73,8 @@ def icl(
     found = compare_in_context(
         policy, renderer, own, stream(0, "items").sample(asked, min(items, len(asked))), shots=shots, strengths=strength,
         gamma=gamma, layers=range(int(span[1]), int(span[2]) + 1) if layers else (), pairs=choices[0], contexts=contexts,
-        retrieval=choices[1], first=first, max_new_tokens=max_new_tokens, seed=seed, notify=ticker.show,
+        retrieval=choices[1],
+        encoder=None if encoder is None else Encoder(resolve_encoder(encoder), resolve_device(device)), first=first, max_new_tokens=max_new_tokens, seed=seed, notify=ticker.show,
     )  # fmt: skip
     ticker.clear()
     if json:

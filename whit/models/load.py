@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,6 +33,11 @@ TOKENIZER_FILES = (
     "merges.txt", "tokenizer.model", "added_tokens.json", "generation_config.json",
 )  # fmt: skip
 HUB_FILES = ("*.safetensors", "*.json", "*.jinja", "*.txt", "tokenizer.model")
+ENCODER = "sentence-transformers/all-mpnet-base-v2"
+ENCODER_FILES = (
+    "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
+    "vocab.json", "merges.txt", "sentencepiece.bpe.model", "1_Pooling/config.json",
+)  # fmt: skip
 
 
 @dataclass
@@ -249,17 +254,27 @@ def _homes() -> list[Path]:
 
 
 @cache
-def _from_hub(name: str) -> Path:
+def resolve_encoder(name: str) -> Path:
+    """The directory of a sentence encoder, given as a directory or a name on the hub. Raises NoSuchModelError for neither."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
+        return _from_hub(name, ENCODER_FILES, ())
+    raise NoSuchModelError(f"there is no encoder '{name}'. Give a directory, or a name on the hub, such as {ENCODER}.")
+
+
+def _from_hub(name: str, files: Sequence[str] = HUB_FILES, ignored: Sequence[str] = ("*/*",)) -> Path:
+    """ignored: by default folders inside a repository, which hold other formats of the same weights."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError
 
     is_reachable = answers(name, "model")
-    wanted, others = list(HUB_FILES), ["*/*"]  # folders inside a repository hold other formats of the same weights
     try:
         with quietly():
             return Path(
                 snapshot_download(
-                    name, allow_patterns=wanted, ignore_patterns=others, local_files_only=not is_reachable
+                    name, allow_patterns=list(files), ignore_patterns=list(ignored), local_files_only=not is_reachable
                 )
             )
     except RepositoryNotFoundError as error:
