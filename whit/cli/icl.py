@@ -70,11 +70,12 @@ def icl(
         raise UsageError(f"--layers {layers}: give the first and the last, such as 8-15.")
     ticker = Ticker()
     choices: tuple[Literal["hints", "examples"], Literal["states", "bm25"]] = (pairs, retrieval)  # type: ignore[assignment]
+    own_encoder = None if encoder is None else Encoder(resolve_encoder(encoder), resolve_device(device))
     found = compare_in_context(
-        policy, renderer, own, stream(0, "items").sample(asked, min(items, len(asked))), shots=shots, strengths=strength,
-        gamma=gamma, layers=range(int(span[1]), int(span[2]) + 1) if layers else (), pairs=choices[0], contexts=contexts,
-        retrieval=choices[1],
-        encoder=None if encoder is None else Encoder(resolve_encoder(encoder), resolve_device(device)), first=first, max_new_tokens=max_new_tokens, seed=seed, notify=ticker.show,
+        policy, renderer, own, stream(0, "items").sample(asked, min(items, len(asked))), shots=shots, retrieval=choices[1],
+        encoder=own_encoder, strengths=strength, gamma=gamma,
+        layers=range(int(span[1]), int(span[2]) + 1) if layers else (), pairs=choices[0], contexts=contexts, first=first,
+        max_new_tokens=max_new_tokens, seed=seed, notify=ticker.show,
     )  # fmt: skip
     ticker.clear()
     if json:

@@ -1,6 +1,6 @@
 """A sentence encoder of transformers: texts as vectors of length 1 that stand near each other where their meanings do.
 
-Source: arXiv:1908.10084. What sentence-transformers does for an encoder with pooling and normalisation, read from its files.
+Source: arXiv:1908.10084. What sentence-transformers does with pooling and normalisation, read from the encoder's files.
 """
 
 from collections.abc import Sequence
