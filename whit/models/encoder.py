@@ -58,7 +58,7 @@ def _mode(path: Path) -> str:
     chosen = [name for name, is_on in pooling.items() if name.startswith("pooling_mode_") and is_on is True]
     if len(chosen) != 1 or chosen[0] not in MODES:
         raise ModelError(
-            f"{path / POOLING} asks for {', '.join(chosen) or 'no pooling'}. Encoders that take the mean over tokens or the "
-            "first token can be used, such as sentence-transformers/all-mpnet-base-v2."
+            f"{path / POOLING} asks for {', '.join(chosen) or 'no pooling'}. Encoders that take the mean over tokens or "
+            "the first token can be used, such as sentence-transformers/all-mpnet-base-v2."
         )
     return MODES[chosen[0]]

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -253,9 +253,8 @@ def _homes() -> list[Path]:
     return [Path(__file__).parents[1] / "assets", Path(models).expanduser()]
 
 
-@cache
 def resolve_encoder(name: str) -> Path:
-    """The directory of a sentence encoder, given as a directory or a name on the hub. Raises NoSuchModelError for neither."""
+    """The directory of a sentence encoder, given as one or as a name on the hub. Raises NoSuchModelError for neither."""
     path = Path(name).expanduser()
     if path.is_dir():
         return path
@@ -264,7 +263,8 @@ def resolve_encoder(name: str) -> Path:
     raise NoSuchModelError(f"there is no encoder '{name}'. Give a directory, or a name on the hub, such as {ENCODER}.")
 
 
-def _from_hub(name: str, files: Sequence[str] = HUB_FILES, ignored: Sequence[str] = ("*/*",)) -> Path:
+@cache
+def _from_hub(name: str, files: tuple[str, ...] = HUB_FILES, ignored: tuple[str, ...] = ("*/*",)) -> Path:
     """ignored: by default folders inside a repository, which hold other formats of the same weights."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import RepositoryNotFoundError
