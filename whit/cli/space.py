@@ -17,7 +17,9 @@ def space(
     task: Annotated[str, typer.Option("--task", help="A task of labels: a name, or a CSV / JSONL / Parquet file.")],
     pairs: Annotated[str, typer.Option(help="hints or examples: what the space is built from.")] = "hints",
     contexts: Annotated[int, typer.Option(min=2, help="Pairs a label.")] = 64,
-    items: Annotated[int, typer.Option(min=8, help="Training examples for the probe.")] = 400,
+    items: Annotated[
+        int, typer.Option(min=8, help="Training examples for space and probe, as many of each label.")
+    ] = 400,
     seed: Annotated[int, typer.Option(help="Of the texts that are drawn.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16")] = "float32",
     template: Annotated[str | None, typer.Option(help='"plain" for models without a chat template.')] = None,
@@ -30,6 +32,7 @@ def space(
     from whit.models.load import load_policy, resolve_model
     from whit.prompting.zero_shot import zero_shot
     from whit.report.pictures import curves, scatter, write_pictures
+    from whit.spaces.bank import balanced
     from whit.spaces.build import build_space
     from whit.spaces.probe import plane, profile_of
     from whit.spaces.states import last_states
@@ -42,7 +45,7 @@ def space(
         policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
     )
     train = load_task(task).take("train")
-    chosen = stream(seed, "space").sample(train, min(items, len(train)))
+    chosen = balanced(train, items, stream(seed, "space"))
     ticker = Ticker()
     ticker.show("building the space")
     found = build_space(policy.decoder, renderer, chosen, pairs=pairs, contexts=contexts, seed=seed)  # type: ignore[arg-type]
