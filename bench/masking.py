@@ -4,8 +4,8 @@
 
 A decoder of 0.6 million parameters reads records of letters and digits, of which twenty values or one are asked for, notes
 among other sentences with three like them, word problems, and plain text. Runs of one seed begin with the same weights and
-read the same documents; what is hidden differs. All that is finished is kept: the command goes on where it was ended, and
-prints the table of what there is. Greedy, test splits.
+read the same documents; what is hidden differs, and all have a mask token. All that is finished is kept: the command goes
+on where it was ended, and prints the table of what there is. Greedy, test splits.
 """
 
 import argparse
@@ -53,7 +53,7 @@ texts = "{texts}"
 text_share = 0.125
 text_tokens = 128
 optim = {{ lr = 2e-3, schedule = "cosine", warmup = 0.02, weight_decay = 0.0, betas = [0.9, 0.95] }}
-{transform}
+transform = {{ name = "meap", share = {share:g} }}
 """
 
 
@@ -79,11 +79,10 @@ def run_and_score(arguments: argparse.Namespace, seed: int, share: float) -> Non
     scores = arguments.out / f"{name}.json"
     if scores.exists():
         return
-    transform = f'transform = {{ name = "meap", share = {share:g} }}' if share else ""
     recipe = arguments.out / f"{name}.toml"
     recipe.write_text(RECIPE.format(
         name=name, seed=seed, task=toml_value(READ), flops=arguments.flops, texts=arguments.texts.resolve(),
-        transform=transform,
+        share=share,
     ))  # fmt: skip
     whit("run", recipe.name, cwd=arguments.out)
     record = next(arguments.out.glob(f"runs/{name}-*/run.json"))

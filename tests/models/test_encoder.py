@@ -15,7 +15,14 @@ TEXTS = ["the cat sat", "a dog", "the cat sat on the mat and the dog ran"]
 
 @pytest.fixture
 def directory(tmp_path):
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *["the", "cat", "sat", "a", "dog", "on", "mat", "and", "ran"]]
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *["the", "cat", "sat", "a", "dog", "on", "mat", "and", "ran"],
+    ]
     (tmp_path / "vocab.txt").write_text("\n".join(words))
     BertTokenizerFast(str(tmp_path / "vocab.txt"), model_max_length=32).save_pretrained(tmp_path)
     torch.manual_seed(0)

@@ -124,6 +124,8 @@ def test_a_mixture_takes_its_tasks_in_turn():
     [
         ("key_values", {"pairs": [9, 4]}, "pairs"),
         ("key_values", {"form": "letters", "pairs": [20, 30]}, "26 letters"),
+        ("key_values", {"pairs": [5000, 5000]}, "4,900 words"),
+        ("mixed", {"of": [{"name": "needle", "size": 3}, {"name": "needle"}]}, "size of the task"),
         ("key_values", {"queries": 0}, "queries=0"),
         ("key_values", {"depths": [1.5]}, "depth of 1.5"),
         ("needle", {"needles": 9, "sentences": [20, 30]}, "needles=9"),
@@ -149,3 +151,13 @@ def source(folder):
     (folder / "lost_in_middle").mkdir()
     (folder / "lost_in_middle" / "nq_oracle.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
+
+
+def test_a_mixture_has_nothing_harder_where_one_of_its_tasks_has_not():
+    of = ({"name": "key_values", "form": "letters", "pairs": [20, 26]}, {"name": "needle"})
+    assert not list(mixed("ood", of=of, size=4)) and len(list(mixed("dev", of=of, size=4))) == 4
+
+
+def test_a_mixture_of_one_task_twice_has_other_problems_each_time():
+    found = list(mixed("train", of=({"name": "needle"}, {"name": "needle"}), size=10))
+    assert len({e.id for e in found}) == len({e.prompt for e in found}) == 10

@@ -16,6 +16,7 @@ CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 SIZES: dict[Split, int] = {"train": 20_000, "dev": 500, "test": 1000, "ood": 500}
 Form = Literal["words", "letters", "uuid"]
 Reply = Literal["value", "record"]
+LIMITS: dict[Form, int] = {"letters": len(ascii_lowercase), "words": (len(CONSONANTS) * len(VOWELS)) ** 2}
 BETWEEN: dict[Form, str] = {"words": ": ", "letters": " ", "uuid": ": "}
 
 
@@ -39,22 +40,21 @@ def key_values(
     reply: "value" is the value alone; "record" repeats the key before it, one record a line: a model that has learnt to
         copy can look up.
     depths: where the record stands that is asked for, from 0 to 1; anywhere where none is given.
-    The split "ood" has from one more than the most pairs to twice as many, as far as there are letters. The metadata has
+    The split "ood" has from one more than the most pairs to twice as many, as far as there are keys. The metadata has
     `pairs` and `depth`, in tenths.
     """
     check_range("key_values", "pairs", pairs, 2)
     if queries < 1:
         raise UsageError(f"key_values: queries={queries}. Give 1 or more.")
     check_depths("key_values", depths)
-    if form == "letters" and pairs[1] > len(ascii_lowercase):
-        raise UsageError(
-            f'key_values: {pairs[1]} pairs, and there are {len(ascii_lowercase)} letters. Take form = "words".'
-        )
+    limit = LIMITS.get(form, 2 * pairs[1])
+    if pairs[1] > limit:
+        instead = "words" if form == "letters" else "uuid"
+        raise UsageError(f'key_values: {pairs[1]:,} pairs, and there are {limit:,} {form}. Take form = "{instead}".')
     low, high = pairs if split != "ood" else (pairs[1] + 1, 2 * pairs[1])
-    if form == "letters" and split == "ood":
-        high = min(high, len(ascii_lowercase))
-        if low > high:
-            return
+    high = min(high, limit)
+    if low > high:
+        return
     wanted = SIZES[split] if size is None else size
     yield from generated(
         "key_values", split, partial(_draw, low, high, queries, form, reply, depths, split), size=wanted, seed=seed

@@ -27,7 +27,8 @@ def mixed(
         raise UsageError('mixed: give two tasks or more, of = [{ name = "key_values" }, { name = "word_problems" }].')
     wanted = SIZES[split] if size is None else size
     streams = [_of(spec, split, -(-wanted // len(of)), place, seed) for place, spec in enumerate(of)]
-    yield from islice((example for turn in zip(*streams, strict=True) for example in turn), wanted)
+    turns = zip(*streams, strict=split != "ood")  # a task may have nothing harder
+    yield from islice((example for turn in turns for example in turn), wanted)
 
 
 def _of(spec: Mapping[str, Any], split: Split, size: int, place: int, seed: int) -> Iterator[Example]:
@@ -35,6 +36,10 @@ def _of(spec: Mapping[str, Any], split: Split, size: int, place: int, seed: int)
     name = str(settings.pop("name", ""))
     if not {"size", "seed"} <= options(find("task", name)).keys():
         raise UsageError(f"mixed: the task '{name}' is not generated: it has no settings size and seed.")
+    if own_size := sorted({"size", "seed"} & settings.keys()):
+        raise UsageError(
+            f"mixed: {own_size[0]} of the task '{name}' is given for all of them together: set it outside of `of`."
+        )
     own = {**settings, "size": size, "seed": key64(seed, "mixed", place) % 2**31}
     for example in bind("task", name, own, "task.of")(split):
         yield replace(example, id=f"{example.id}-{place}", metadata={"domain": name, **example.metadata})

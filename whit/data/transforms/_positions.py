@@ -7,28 +7,30 @@ from whit.core.seeds import stream
 from whit.data.batch import Document
 from whit.data.transforms._types import Surroundings
 
-MAX_GAP = 1  # a sign, a point or a comma between the digits of one number
-
 
 def eligible(document: Document, words: Surroundings, *, keep_answer: bool, inside: bool = False) -> list[int]:
-    """Positions that may be hidden: no special token, not the last one, and no digit of the final answer.
+    """Positions that may be hidden: no special token or marker, not the last one, and no digit of the final answer.
 
     inside: only supervised positions, such as those of an answer whose prompt is given.
     """
     last = len(document.ids) - 1
-    kept = final_digits(document.ids, words) if keep_answer else set()
+    kept = words.markers(document.ids) | (final_digits(document.ids, words) if keep_answer else set())
     places = (p for start, end in document.spans for p in range(start, end)) if inside else range(last)
     return [p for p in places if p < last and p not in kept and document.ids[p] not in words.kept]
 
 
 def final_digits(ids: Sequence[int], words: Surroundings) -> set[int]:
-    """Positions of the digits of the last number of a text, with a point or comma between them."""
+    """Positions of the digits of the last number of a text, which may have a point or comma between them."""
     found: set[int] = set()
     for position in range(len(ids) - 1, -1, -1):
-        if ids[position] in words.digits:
-            if found and min(found) - position > MAX_GAP + 1:
-                break
+        token = ids[position]
+        is_inside = token in words.points and position > 0 and ids[position - 1] in words.digits
+        if token in words.digits:
             found.add(position)
+            if token in words.opening:
+                break
+        elif found and not is_inside:
+            break
     return found
 
 
@@ -62,6 +64,7 @@ def in_answer(
             "transform: a masked copy of a text has nothing of what a cache, or a teacher of other tokens, says of "
             'its tokens. Use transform = "meap", which scores the same tokens, or a teacher that is asked as it trains.'
         )
-    if document.num_supervised - (document.ids[-1] in words.kept) <= longer_than:
+    has_end = document.ids[-1] in words.kept and document.spans[-1][1] == len(document.ids)
+    if document.num_supervised - has_end <= longer_than:
         return []
     return drawn(eligible(document, words, keep_answer=keep_answer, inside=True), share, seed, index)

@@ -1,24 +1,44 @@
 """What a transform is given beside documents: what masking must know of a tokenizer, and a place for counts."""
 
+import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import accumulate
 from typing import Any
 
 from whit.data.batch import Document
 
+BLANKS = " \u0120\u2581"  # as byte-level BPE and SentencePiece write one
+
 
 @dataclass(frozen=True)
 class Surroundings:
-    """mask_id: what hides a token. kept: ids that are never hidden: special tokens and markers of templates.
+    """mask_id: what hides a token. kept: ids that are never hidden, special tokens.
 
-    digits: ids of tokens that hold a digit. max_length: of the model's context. terms: names of the loss's terms.
+    digits: ids of tokens that hold a digit from 0 to 9; opening: those of them that begin with a blank, and so a number.
+    points: ids of a point or comma, which may stand inside a number. piece: the text of a token.
+    max_length: of the model's context. terms: names of the loss's terms.
     """
 
     mask_id: int
     kept: frozenset[int] = frozenset()
     digits: frozenset[int] = frozenset()
+    opening: frozenset[int] = frozenset()
+    points: frozenset[int] = frozenset()
     max_length: int = 2**31
     terms: tuple[str, ...] = ("cross_entropy",)
+    piece: Callable[[int], str] = lambda token: ""
+
+    def markers(self, ids: Sequence[int]) -> set[int]:
+        """Positions of tags of thinking and answering, and of the roles of turns, however many tokens they take."""
+        pieces = [self.piece(token) for token in ids]
+        ends = list(accumulate(map(len, pieces)))
+        found: set[int] = set()
+        for match in MARKER.finditer("".join(pieces)):
+            found |= set(range(bisect_right(ends, match.start()), bisect_left(ends, match.end()) + 1))
+        return found
 
 
 @dataclass
@@ -33,15 +53,22 @@ class Counts:
 
 Transform = Callable[[Sequence[Document], Surroundings, int, Counts], list[Document]]
 """From the documents of a step, the surroundings, the step's seed and a place for counts to the documents to train on."""
-MARKERS = ("<think>", "</think>", "<answer>", "</answer>", "<|", "|>")
+MARKER = re.compile(r"</?(?:think|answer)>|<(?:\|im_start\||start_of_turn)>\w+")
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 def surroundings(tokenizer: Any, mask_id: int, max_length: int, terms: Sequence[str]) -> Surroundings:
     """Those of a tokenizer that has a mask token."""
-    kept, digits = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values()), set[int]()
+    digits, opening, points = set[int](), set[int](), set[int]()
     for piece, index in tokenizer.get_vocab().items():
-        if any(marker in piece for marker in MARKERS):
-            kept.add(index)
-        if any(letter.isdigit() for letter in piece):
+        if any("0" <= letter <= "9" for letter in piece) and not BYTE.fullmatch(piece):
             digits.add(index)
-    return Surroundings(mask_id, frozenset(kept), frozenset(digits), max_length, tuple(terms))
+            if piece[0] in BLANKS:
+                opening.add(index)
+        elif piece in (".", ","):
+            points.add(index)
+    kept = frozenset({*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()})
+    return Surroundings(
+        mask_id, kept, frozenset(digits), frozenset(opening), frozenset(points), max_length, tuple(terms),
+        cache(lambda token: str(tokenizer.decode([token], skip_special_tokens=False))),
+    )  # fmt: skip

@@ -25,7 +25,7 @@ def meap(
 ) -> list[Document]:
     """The documents, each with a share of its eligible tokens hidden, fresh ones for every document and step.
 
-    share: 0.15 is the paper's for pre-training; 0 is next-token prediction to the bit.
+    share: 0.15 is the paper's for pre-training; 0 is next-token prediction to the bit, with a mask token in the vocabulary.
     keep_answer: leave the digits of the last number to be read (inferred: a hidden one cannot be predicted but by chance).
     """
     shown = []

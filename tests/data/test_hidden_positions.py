@@ -1,0 +1,55 @@
+"""What may never be hidden, told from a real tokenizer's pieces: digits of the answer, tags, roles of turns."""
+
+import pytest
+
+from whit.data.batch import Document
+from whit.data.transforms._positions import eligible, final_digits, in_answer
+from whit.data.transforms._types import surroundings
+from whit.testing.tiny import tiny_tokenizer
+
+
+@pytest.fixture(scope="module")
+def words():
+    return surroundings(tiny_tokenizer(), 999, 256, ["cross_entropy"])
+
+
+def kept_text(words, text):
+    """What is left of a text when only the digits of its last number stand."""
+    ids = tiny_tokenizer()(text, add_special_tokens=False)["input_ids"]
+    kept = sorted(final_digits(ids, words))
+    return tiny_tokenizer().decode([ids[p] for p in kept]).strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("so it is 42. Fin de la solución", "42"),
+        ("so it is 42. Первый", "42"),
+        ("3*4=12", "12"),
+        ("5 6 7 8", "8"),
+        ("it costs 1,250.50 in all", "125050"),
+        ("of 12, 13 are left", "13"),
+        ("none at all", ""),
+    ],
+)
+def test_the_digits_of_the_last_number_are_kept_and_no_others(words, text, number):
+    assert kept_text(words, text) == number
+
+
+def test_tags_of_many_tokens_are_never_hidden(words):
+    ids = tiny_tokenizer()("so <answer>seven</answer> it is", add_special_tokens=False)["input_ids"]
+    document = Document(ids, ((1, len(ids)),))
+    shown = eligible(document, words, keep_answer=True)
+    hidden_text = tiny_tokenizer().decode([ids[p] for p in shown])
+    assert "answer" not in hidden_text and "<" not in hidden_text and "seven" in hidden_text
+
+
+def test_the_end_of_a_turn_counts_only_where_it_is_supervised(words):
+    end = tiny_tokenizer().eos_token_id
+    ids = [*tiny_tokenizer()("a b c d e f g h", add_special_tokens=False)["input_ids"], end]
+    length = len(ids) - 2
+    for spans, count in ((((1, len(ids)),), length), (((1, len(ids) - 1),), length)):
+        document = Document(ids, spans)
+        settings = {"share": 0.5, "keep_answer": True}
+        assert in_answer(document, words, 0, 0, longer_than=count - 1, **settings)
+        assert not in_answer(document, words, 0, 0, longer_than=count, **settings)
