@@ -17,16 +17,19 @@ from whit.testing.tiny import tiny_model
 
 SMALL = {"batch_documents": 4, "optim": {"lr": 1e-2}}
 GUIDED = {**SMALL, "source": "answers"}
-CHOSEN = {"contexts": 2, "understanding": [0], "prediction": [1]}
+CHOSEN = {"contexts": 2, "understanding": [0], "prediction": [1], "norm": "state"}
 GROUPS = {"prompts_per_step": 2, "optim": {"lr": 1e-2}}
 # Name, stage and settings; a reward that is seldom equal within a group stands for a verifier.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", SMALL),
     "sft on answers": ("sft", {**SMALL, "source": "answers"}),
     "sft with lora": ("sft", {**SMALL, "lora": {"rank": 2}}),
-    "sft guided by a space": ("sft", {**GUIDED, "space": {"contexts": 2, "refresh": 2}}),
-    "sft guided by a classifier": ("sft", {**GUIDED, "space": {"contexts": 2, "control": "learned"}}),
-    "sft guided with noise": ("sft", {**GUIDED, "space": {"contexts": 2, "loss": "space_bottleneck"}}),
+    "sft guided by a space": ("sft", {**GUIDED, "space": {**CHOSEN, "refresh": 2}}),
+    "sft guided by a classifier": (
+        "sft",
+        {**GUIDED, "space": {"contexts": 2, "prediction": [1], "control": "learned"}},
+    ),
+    "sft guided with noise": ("sft", {**GUIDED, "space": {**CHOSEN, "loss": "space_bottleneck"}}),
     "sft with lora drawn to targets": (
         "sft",
         {

@@ -24,16 +24,21 @@ from whit.training.signals import Forward, accumulate
 from whit.training.weights import token_weights
 
 SMALL = {"source": "answers", "batch_documents": 4, "optim": {"lr": 1e-2}}
-SPACE = {"pairs": "examples", "contexts": 4, "understanding": [0], "prediction": [1], "ramp": 0.0}
-WORDS = {"fruit": ("apple", "pear", "plum", "fig"), "tool": ("saw", "axe", "file", "drill")}
+SPACE = {"pairs": "examples", "contexts": 4, "understanding": [0], "prediction": [1], "ramp": 0.0, "norm": "state"}
+KEPT = {"understanding": [0], "prediction": [1], "ramp": 0.0, "norm": "state"}
+WORDS = {
+    "fruit": ("apple", "pear", "plum", "fig"),
+    "tool": ("saw", "axe", "file", "drill"),
+    "bird": ("crow", "owl", "wren", "kite"),
+}
 
 
 @pytest.fixture
 def labels(tmp_path):
-    """A task of two labels: 60 texts in a file."""
+    """A task of three labels: 60 texts in a file."""
     rows = [
-        {"text": f"I have the {WORDS[label][n // 2 % 4]} of number {n}.", "label": label}
-        for n in range(60) for label in [("fruit", "tool")[n % 2]]
+        {"text": f"I have the {WORDS[label][n // 3 % 4]} of number {n}.", "label": label}
+        for n in range(60) for label in [list(WORDS)[n % 3]]
     ]  # fmt: skip
     file = tmp_path / "labels.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -69,6 +74,21 @@ def test_the_weight_grows_over_the_ramp(train):
     assert lines[0]["compression"] == 0.0 < lines[-1]["compression"]
 
 
+def test_two_labels_lie_on_one_line_and_are_refused_unless_the_whole_state_counts(tiny_model, tmp_path):
+    rows = [{"text": f"I see {n} {('pens', 'cups')[n % 2]}.", "label": ("one", "two")[n % 2]} for n in range(40)]
+    (tmp_path / "two.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    hints = {**SPACE, "pairs": "hints", "norm": "kept"}
+    with pytest.raises(RecipeError, match="on one line"):
+        perform(
+            "sft", tiny_model, tiny_run(tmp_path / "a", 1e9, task=str(tmp_path / "two.jsonl")), **SMALL, space=hints
+        )
+    whole = {**hints, "norm": "state"}
+    guided = perform(
+        "sft", tiny_model, tiny_run(tmp_path / "b", 1e9, task=str(tmp_path / "two.jsonl")), **SMALL, space=whole
+    )
+    assert metrics(guided)[0]["compression"] > 0
+
+
 @pytest.mark.parametrize("control", ["random", "learned"])
 def test_controls_differ_from_the_space_and_cost_what_it_costs(train, control):
     guided, other = train("guided", space=SPACE), train(control, space={**SPACE, "control": control})
@@ -77,7 +97,7 @@ def test_controls_differ_from_the_space_and_cost_what_it_costs(train, control):
 
 
 def test_a_learned_probe_learns_to_read_the_label_while_random_directions_tell_little(train):
-    lines = metrics(train("learned", 2e9, space={**SPACE, "control": "learned", "compression": 1.0}))
+    lines = metrics(train("learned", 6e9, space={**SPACE, "control": "learned", "compression": 1.0}))
     assert sum(line["read_out_0"] for line in lines[-5:]) / 5 > 0.9
 
 
@@ -99,7 +119,7 @@ def test_a_kept_space_is_the_one_that_would_be_built(train, tiny_model, labels, 
     renderer = Renderer(policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids)
     examples = load_task(str(labels)).take("train")
     build_space(policy.decoder, renderer, examples, pairs="examples", contexts=4).save(tmp_path / "space")
-    kept = train("kept", space={**SPACE, "space": str(tmp_path / "space")})
+    kept = train("kept", space={**KEPT, "space": str(tmp_path / "space")})
     built = train("built", 4e8 + 1e8, space=SPACE)
     same = ("compression", "selection", "cross_entropy")
     assert [metrics(kept)[0][key] for key in same] == pytest.approx([metrics(built)[0][key] for key in same], rel=1e-6)
@@ -112,7 +132,7 @@ def test_a_space_of_another_model_or_of_other_labels_is_refused(train, labels, t
     examples = load_task(str(labels)).take("train")
     build_space(wide.decoder, renderer, examples, pairs="examples", contexts=2).save(tmp_path / "space")
     with pytest.raises(DataError, match="Make it of this model"):
-        train("other", space={**SPACE, "space": str(tmp_path / "space")})
+        train("other", space={**KEPT, "space": str(tmp_path / "space")})
 
 
 def test_a_layer_that_is_not_there_is_named(train):
@@ -126,6 +146,9 @@ def test_a_layer_that_is_not_there_is_named(train):
         ({"space": {"loss": "cross_entropy"}}, "compares no state"),
         ({"space": {"loss": "space_projection", "control": "learned"}}, "is a classifier"),
         ({"space": {"refresh": 5, "control": "random"}}, "`refresh` builds"),
+        ({"space": {"loss": {"name": "space_cross_entropy", "places": [0]}}}, "follow from the layers"),
+        ({"space": {"loss": {"name": "space_cross_entropy", "temperature": 0}}}, "temperature"),
+        ({"space": {"space": __file__, "contexts": 4}}, "build one"),
         ({"space": {}, "source": "own"}, "needs the label of each text"),
         ({"space": {}, "transform": "meap"}, "exclude one another"),
         ({"space": {}, "terms": [{"objective": "space_projection"}]}, "space = "),
@@ -142,7 +165,7 @@ def test_a_kept_space_is_part_of_what_a_run_depends_on(labels, tiny_model, tmp_p
     renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
     examples = load_task(str(labels)).take("train")
     recipe = {"name": "kept", "model": str(tiny_model), "task": str(labels), "budget": {"flops": 1e12}}
-    space = {**SPACE, "space": str(tmp_path / "space")}
+    space = {**KEPT, "space": str(tmp_path / "space")}
     with pytest.raises(RecipeError, match="there is no file"):
         Recipe.make({**recipe, "stage": [{"kind": "sft", **SMALL, "space": space}]})
     keys = set()

@@ -17,6 +17,7 @@ import torch
 from whit.analysis.elsewhere import PANEL
 from whit.analysis.perplexity import bits_per_byte
 from whit.core.errors import DataError, UsageError
+from whit.core.seeds import stream
 from whit.core.types import Ask, Example
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
@@ -26,7 +27,7 @@ from whit.models.load import Policy
 from whit.prompting.instruction_first import instruction_first
 from whit.prompting.retrieved import retrieved
 from whit.prompting.zero_shot import zero_shot
-from whit.spaces.bank import Bank, prediction_layers
+from whit.spaces.bank import Bank, apart, prediction_layers
 from whit.spaces.build import Pairs, build_space
 from whit.spaces.probe import Told, profile_of
 from whit.spaces.retrieval import BM25, Near, Vectors
@@ -98,7 +99,11 @@ def compare_in_context(
     whole = build_space(policy.decoder, renderer, bank, pairs=pairs, contexts=contexts, seed=seed, ask=plain)
     states_NSD = last_states(policy.decoder, [renderer.prompt(list(plain(e))) for e in bank], whole.layers)
     gold = [whole.labels.index(example.gold) for example in bank]
-    profile = profile_of(whole, states_NSD, gold, seed)
+    built, judged = apart(bank, 0.5, stream(seed, "icl-probe"))
+    half = build_space(policy.decoder, renderer, built, pairs=pairs, contexts=contexts, seed=seed, ask=plain)
+    place = {example.id: number for number, example in enumerate(bank)}
+    kept = [place[example.id] for example in judged]
+    profile = profile_of(half, states_NSD[kept], [half.labels.index(e.gold) for e in judged], seed)
     pushed = list(layers) or prediction_layers([told.nats for told in profile])
     near = _nearest(policy, bank, retrieval, encoder)
     seconds = time.perf_counter() - started

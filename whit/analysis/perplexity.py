@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from whit.core.errors import DataError
+from whit.core.errors import DataError, UsageError
 from whit.core.types import Interval
 from whit.data.batch import Document, collate
 from whit.data.sharing import micro_batches
@@ -37,16 +38,18 @@ def perplexity(policy: Policy, texts: Sequence[str], *, window: int | None = Non
 
     Raises DataError where no text has two tokens.
     """
+    if window is not None and window < 2:
+        raise UsageError(f"window={window}: a token is predicted from one before it. Give 2 or more.")
     limit = min(window or policy.decoder.config.max_length, policy.decoder.config.max_length)
     device = next(policy.decoder.parameters()).device
     pieces: list[Document] = []
     owner: list[int] = []
     nats, tokens, sizes = [0.0] * len(texts), [0] * len(texts), [0] * len(texts)
     for index, text in enumerate(texts):
-        ids = policy.tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids, first = _split(policy.tokenizer, text)
         if len(ids) < 2:
             continue
-        tokens[index], sizes[index] = len(ids) - 1, len(policy.tokenizer.decode(ids[1:]).encode())
+        tokens[index], sizes[index] = len(ids) - 1, len(text.encode()) - first
         for start, first, end in windows(len(ids), limit):
             pieces.append(Document(ids[start:end], ((first - start, end - start),)))
             owner.append(index)
@@ -60,6 +63,16 @@ def perplexity(policy: Policy, texts: Sequence[str], *, window: int | None = Non
     used = [index for index, size in enumerate(sizes) if size]
     bits = ratio_of_sums([nats[i] / math.log(2) for i in used], [sizes[i] for i in used])
     return Predicted(math.exp(sum(nats) / sum(tokens)), bits, sum(tokens), sum(sizes), len(used))
+
+
+def _split(tokenizer: Any, text: str) -> tuple[list[int], int]:
+    """The token ids of a text, and how many of its bytes the first of them stands for."""
+    if not tokenizer.is_fast:
+        ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        return ids, len(tokenizer.decode(ids[:1]).encode())
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ends = encoded["offset_mapping"]
+    return list(encoded["input_ids"]), len(text[: ends[1][0]].encode()) if len(ends) > 1 else 0
 
 
 def windows(length: int, limit: int) -> list[tuple[int, int, int]]:

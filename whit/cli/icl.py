@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from whit.cli._options import Device, Json, resolve_device
-from whit.cli._show import Ticker, as_json, say
+from whit.cli._show import Ticker, as_json, note, say
 from whit.core.words import duration
 
 
@@ -30,7 +30,7 @@ def icl(
     encoder: Annotated[
         str | None, typer.Option(help="A sentence encoder for retrieval: a directory or hub name.")
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="Where completions are cut off.")] = 16,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Where completions are cut off.")] = 16,
     seed: Annotated[int, typer.Option(help="Of the bank and the space.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16")] = "float32",
     template: Annotated[str | None, typer.Option(help='"plain" for models without a chat template.')] = None,
@@ -55,6 +55,10 @@ def icl(
         raise UsageError(
             f"--encoder {encoder} and --retrieval {retrieval}: two ways to tell what is near. Leave one out."
         )
+    if split not in ("dev", "test", "ood"):
+        raise UsageError(
+            f"--split {split}: give dev, test or ood. The bank is of train, where each item would find itself."
+        )
     policy = load_policy(resolve_model(model), dtype=dtype, device=resolve_device(device))
     renderer = Renderer(
         policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
@@ -64,9 +68,12 @@ def icl(
     train, asked = data.take("train"), data.take(chosen)
     own = balanced(train, bank, rng)
     known_labels = {example.gold for example in own}
+    without = sum(example.gold not in known_labels for example in asked)
     asked = [example for example in asked if example.gold in known_labels]
+    if without:
+        note(f"{without:,} items have labels that the bank has not, and are left out: give a larger --bank")
     span = re.fullmatch(r"(\d+)-(\d+)", layers or "0-0")
-    if span is None:
+    if span is None or int(span[1]) > int(span[2]):
         raise UsageError(f"--layers {layers}: give the first and the last, such as 8-15.")
     ticker = Ticker()
     choices: tuple[Literal["hints", "examples"], Literal["states", "bm25"]] = (pairs, retrieval)  # type: ignore[assignment]

@@ -32,7 +32,7 @@ def space(
     from whit.models.load import load_policy, resolve_model
     from whit.prompting.zero_shot import zero_shot
     from whit.report.pictures import curves, scatter, write_pictures
-    from whit.spaces.bank import balanced
+    from whit.spaces.bank import apart, balanced
     from whit.spaces.build import build_space
     from whit.spaces.probe import plane, profile_of
     from whit.spaces.states import last_states
@@ -48,10 +48,11 @@ def space(
     chosen = balanced(train, items, stream(seed, "space"))
     ticker = Ticker()
     ticker.show("building the space")
-    found = build_space(policy.decoder, renderer, chosen, pairs=pairs, contexts=contexts, seed=seed)  # type: ignore[arg-type]
+    built, judged = apart(chosen, 0.5, stream(seed, "space-probe"))
+    found = build_space(policy.decoder, renderer, built, pairs=pairs, contexts=contexts, seed=seed)  # type: ignore[arg-type]
     ticker.show("asking the probe")
-    states_NSD = last_states(policy.decoder, [renderer.prompt(zero_shot(e)) for e in chosen], found.layers)
-    gold = [found.labels.index(example.gold) for example in chosen]
+    states_NSD = last_states(policy.decoder, [renderer.prompt(zero_shot(e)) for e in judged], found.layers)
+    gold = [found.labels.index(example.gold) for example in judged]
     told = profile_of(found, states_NSD, gold, seed)
     best = max(range(len(told)), key=lambda layer: told[layer].nats)
     found.save(out)
@@ -63,10 +64,10 @@ def space(
         (curves({"coordinates": [(layer, one.nats) for layer, one in enumerate(told)]}, "after layer", "nats", low=0),
          "What coordinates in the space tell of the label: a lower bound of their mutual information, on held-out texts."),
         (scatter(by_label, "first component", "second component"),
-         f"Coordinates of {len(chosen)} texts after layer {best}, on their two principal components."),
+         f"Coordinates of {len(judged)} texts after layer {best}, on their two principal components."),
     ])  # fmt: skip
     ticker.clear()
-    say(f"{len(found.labels)} labels, {len(found.layers)} layers, {len(chosen)} texts")
+    say(f"{len(found.labels)} labels, {len(found.layers)} layers, built of {len(built)} texts, judged on {len(judged)}")
     say("after layer     nats   probe right")
     for layer in sorted(range(len(told)), key=lambda layer: -told[layer].nats)[:MOST_BARS]:
         say(f"{found.layers[layer]:>11}  {told[layer].nats:>7.2f}   {100 * told[layer].accuracy:>9.0f} %")

@@ -50,7 +50,7 @@ def near_duplicates(prompts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _grams(tokens: tuple[str, ...]) -> set[int]:
     """Hashes of the three-token sequences; the numbers of the prompt are part of each, so that they must agree."""
-    numbers = tuple(token for token in tokens if token[0].isdigit())
+    numbers = tuple(token for token in tokens if token[:1].isdigit())
     return {hash((numbers, tokens[i : i + 3])) for i in range(max(1, len(tokens) - 2))}
 
 

@@ -4,8 +4,10 @@ In the style of TS-FT (arXiv:2501.00999), whose equations could not be read: its
 """
 
 import math
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from whit.objectives._types import PerToken
@@ -17,9 +19,9 @@ def space_bottleneck(
     offset_T: Tensor,
     noise_TK: Tensor,
     *,
-    temperature: float = 0.1,
-    sigma: float = 0.1,
-    kl_weight: float = 1e-3,
+    temperature: Annotated[float, Field(gt=0)] = 0.1,
+    sigma: Annotated[float, Field(gt=0)] = 0.1,
+    kl_weight: Annotated[float, Field(ge=0)] = 1e-3,
     places: tuple[int, ...] = (),
 ) -> PerToken:
     """CE(z / temperature, label) + kl_weight * KL(N(c, sigma^2) || N(0, 1)), z = c + sigma * noise, c the cosines.

@@ -3,7 +3,10 @@
 In the style of TS-FT: the paper's equations could not be read, and this form is our specification.
 """
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from whit.objectives._types import PerToken
@@ -14,7 +17,7 @@ def space_cross_entropy(
     class_T: Tensor,
     offset_T: Tensor,
     *,
-    temperature: float = 0.1,
+    temperature: Annotated[float, Field(gt=0)] = 0.1,
     places: tuple[int, ...] = (),
 ) -> PerToken:
     """Cross-entropy, in nats, of the text's label under softmax(cosines / temperature), mean over layers.

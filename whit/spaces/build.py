@@ -40,10 +40,16 @@ def build_space(
     """
     chosen = list(range(len(decoder.layers()))) if layers is None else list(layers)
     found = {example.gold for example in examples}
-    labels = [label for label in (examples[0].choices if examples else ()) if label in found] or sorted(found)
-    if len(labels) < 2:
+    if odd := [example for example in examples if example.gold not in example.choices]:
         raise DataError(
-            f"a task space needs two labels or more, and the examples have {labels}. Take a task of labels."
+            f"the answer '{odd[0].gold}' of {odd[0].id} is none of the labels that the example names: a task space has a "
+            "direction for each label. Take a task of labels, whose verifier is choice."
+        )
+    labels = [label for label in (examples[0].choices if examples else ()) if label in found]
+    if len(labels) < 2 or len(labels) < len(found):
+        raise DataError(
+            f"a task space needs two labels or more, the same for every example, and the examples have {sorted(found)}. "
+            "Take a task of labels."
         )
     if LEAST_CONTEXTS * len(labels) > len(examples):
         raise DataError(

@@ -75,12 +75,15 @@ class TaskSpace:
         )
 
     def random(self, seed: int) -> "TaskSpace":
-        """A space of random directions with all else alike: the control."""
+        """The control: the space turned at random, at all layers alike.
+
+        Lengths, angles between labels, and what layers have in common stay as they are; what directions point to is lost.
+        """
         generator = torch.Generator().manual_seed(seed)
-        base_SKD = torch.randn(self.base_SKD.shape, generator=generator)
-        base_SKD = F.normalize(base_SKD, dim=-1)
-        bases = tuple(denoised(base_KD, 1.0) for base_KD in base_SKD)
-        return TaskSpace(self.labels, self.layers, base_SKD, self.mean_SD, self.length_SK, bases)
+        width = self.base_SKD.shape[-1]
+        turn_DD: Tensor = torch.linalg.qr(torch.randn(width, width, generator=generator))[0]
+        bases = tuple(basis_RD @ turn_DD for basis_RD in self.bases)
+        return TaskSpace(self.labels, self.layers, self.base_SKD @ turn_DD, self.mean_SD, self.length_SK, bases)
 
     def save(self, directory: Path) -> None:
         """`space.json` and `space.safetensors`."""

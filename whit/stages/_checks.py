@@ -48,20 +48,19 @@ def check_stage(
         )
     if kind == "sft" and settings.get("space") is not None:
         check_space(SpaceGuide.model_validate(settings["space"]), settings["source"], settings["transform"])
+    for term in build_terms(settings.get("terms", ())):
+        if GUIDED & set(inputs(term.objective)):
+            raise RecipeError(
+                f"stage {kind}: objective '{term.name}' compares states with a task space, so it is no term alone. "
+                f'The stage sft does so with space = {{ loss = "{term.name}" }}.'
+            )
+        if kind != "kd" and (wrong := set(inputs(term.objective)) & (ONLY_KD | OF_RL)):
+            raise RecipeError(
+                f"stage {kind}: objective '{term.name}' needs {', '.join(sorted(wrong))}, which this stage does not "
+                "make. Losses that ask a teacher belong to the stage kd."
+            )
     if kind == "kd":
         check_kd(settings, before=before, teacher=teacher)
-    elif "terms" in settings:
-        for term in build_terms(settings["terms"]):
-            if GUIDED & set(inputs(term.objective)):
-                raise RecipeError(
-                    f"stage {kind}: objective '{term.name}' compares states with a task space, so it is no term alone. "
-                    f'The stage sft does so with space = {{ loss = "{term.name}" }}.'
-                )
-            if wrong := set(inputs(term.objective)) & (ONLY_KD | OF_RL):
-                raise RecipeError(
-                    f"stage {kind}: objective '{term.name}' needs {', '.join(sorted(wrong))}, which this stage does not "
-                    "make. Losses that ask a teacher belong to the stage kd."
-                )
 
 
 def require_plain(sampling: Sampling, stage: str, where: str) -> None:

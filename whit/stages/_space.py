@@ -26,13 +26,14 @@ from whit.models.adapters import adapters_off
 from whit.models.load import Policy, load_policy
 from whit.objectives._types import PerToken, Term
 from whit.prompting.zero_shot import zero_shot
+from whit.spaces.bank import apart
 from whit.spaces.build import Pairs, build_space
 from whit.spaces.probe import profile_of
 from whit.spaces.states import last_states
 from whit.spaces.task_space import TaskSpace
 from whit.stages._own import PartSpec, made_part
 from whit.stages._setup import SCORED_TOKENS, Trainee
-from whit.training.guide import GUIDED, Guide
+from whit.training.guide import GUIDED, Guide, Norm
 from whit.training.loop import step_flops, step_gradient
 from whit.training.signals import Forward
 from whit.training.teachers import Live
@@ -55,6 +56,8 @@ class SpaceGuide(Frozen):
     pairs, contexts: of `whit space`: what the space is built from, and how many pairs a label.
     space: a directory that `whit space` made of the start model, in the place of building one.
     refresh: steps after which the space is built again, of the weights as they are then; 0 keeps the first.
+    norm: what a cosine divides by: the length of what denoising "kept" of a state, or of the whole "state". A space of one
+        direction, such as that of two labels, has no gradient with "kept".
     control: "random" has random directions, "learned" a linear classifier that is trained beside the policy.
     """
 
@@ -68,6 +71,7 @@ class SpaceGuide(Frozen):
     contexts: int = Field(64, ge=2)
     space: Path | None = None
     refresh: int = Field(0, ge=0)
+    norm: Norm = "kept"
     control: Literal["none", "random", "learned"] = "none"
 
     @property
@@ -96,6 +100,12 @@ def check_space(guide: SpaceGuide, source: str, transform: Any) -> None:
     if guide.refresh and (guide.space is not None or guide.control != "none"):
         raise RecipeError(
             "space: `refresh` builds the space of the policy again, which a kept space and a control do not. Leave one out."
+        )
+    if not isinstance(guide.loss, str) and "places" in guide.loss:
+        raise RecipeError("space.loss: `places` follow from the layers. Set space.understanding and space.prediction.")
+    if guide.space is not None and {"pairs", "contexts"} & guide.model_fields_set:
+        raise RecipeError(
+            "space: `space` is a space that was kept, and `pairs` and `contexts` build one. Leave one out."
         )
     if source not in ("rationales", "answers"):
         raise RecipeError(
@@ -126,12 +136,18 @@ class Guidance:
     def guide(self, policy: Policy, renderer: Renderer) -> Guide:
         """The directions, at the layers that count, of the policy as it begins."""
         if self.settings.space is None:
-            space = self._built(policy, renderer, None)
+            built, judged = list(self.examples), list[Example]()
+            if not self.settings.understanding:  # other texts choose the layers than those that make the space
+                share = PROBED / max(4 * PROBED, len(built))
+                built, judged = apart(built, share, stream(self.run.seed, "space-probe"))
+            space = self._built(policy, renderer, built, None)
         else:
+            judged = stream(self.run.seed, "space-probe").sample(self.examples, min(PROBED, len(self.examples)))
             space = TaskSpace.load(self.settings.space)
             _check_fits(space, self.settings.space, policy, self.examples)
         self.labels = space.labels
-        self.understanding, self.prediction = self._layers(space, policy, renderer)
+        self.understanding, self.prediction = self._layers(space, policy, renderer, judged)
+        self._check_directions(space)
         return self._guide(space, policy)
 
     @property
@@ -187,26 +203,34 @@ class Guidance:
                 terms.append(Term(part, partial(_ramped, weight, self.settings.ramp), reduction, name=name))
         return terms
 
-    def _built(self, policy: Policy, renderer: Renderer, layers: list[int] | None) -> TaskSpace:
+    def _built(
+        self, policy: Policy, renderer: Renderer, examples: Sequence[Example], layers: list[int] | None
+    ) -> TaskSpace:
         return build_space(
-            policy.decoder, renderer, self.examples, pairs=self.settings.pairs, contexts=self.settings.contexts,
+            policy.decoder, renderer, examples, pairs=self.settings.pairs, contexts=self.settings.contexts,
             layers=layers, seed=self.run.seed, ledger=self.run.ledger,
         )  # fmt: skip
 
-    def _layers(self, space: TaskSpace, policy: Policy, renderer: Renderer) -> tuple[list[int], list[int]]:
-        """The understanding and the prediction layers: those of the settings, else chosen."""
+    def _layers(
+        self, space: TaskSpace, policy: Policy, renderer: Renderer, judged: Sequence[Example]
+    ) -> tuple[list[int], list[int]]:
+        """The understanding and the prediction layers: those of the settings, else chosen by a probe on these examples."""
         count, settings = len(policy.decoder.layers()), self.settings
         for name, given in (("understanding", settings.understanding), ("prediction", settings.prediction)):
             if wrong := [layer for layer in given if layer not in space.layers]:
                 raise RecipeError(f"space.{name}: there is no layer {wrong[0]}. Give some of 0 to {count - 1}.")
         lower, upper = list(range(max(1, 2 * count // 3))), list(range(2 * count // 3, count - 1))
         if not settings.understanding:
-            chosen = stream(self.run.seed, "space-probe").sample(self.examples, min(PROBED, len(self.examples)))
-            prompts = [renderer.prompt(zero_shot(example)) for example in chosen]
+            prompts = [renderer.prompt(zero_shot(example)) for example in judged]
             states_NSD = last_states(policy.decoder, prompts, space.layers, self.run.ledger)
-            told = profile_of(space, states_NSD, [space.labels.index(e.gold) for e in chosen], self.run.seed)
+            told = profile_of(space, states_NSD, [space.labels.index(e.gold) for e in judged], self.run.seed)
             accuracy = {layer: one.accuracy for layer, one in zip(space.layers, told, strict=True)}
             lower = sorted(lower, key=lambda layer: -accuracy[layer])[:NUM_UNDERSTANDING]
+        if settings.selection and not (settings.prediction or upper):
+            raise RecipeError(
+                f"space: a model of {count} layers has no last third without the last layer. Set "
+                "space.prediction, or selection = 0."
+            )
         return sorted(settings.understanding or lower), sorted(settings.prediction or upper)
 
     def _guide(self, space: TaskSpace, policy: Policy) -> Guide:
@@ -217,13 +241,28 @@ class Guidance:
         base_LKD, mean_LD, length_LK, *bases = (
             tensor.to(like.device, dtype) for tensor in (own.base_SKD, own.mean_SD, own.length_SK, *own.bases)
         )
-        return Guide(base_LKD, mean_LD, length_LK, bases, is_learned=self.settings.control == "learned")
+        is_learned = self.settings.control == "learned"
+        return Guide(base_LKD, mean_LD, length_LK, bases, norm=self.settings.norm, is_learned=is_learned)
+
+    def _check_directions(self, space: TaskSpace) -> None:
+        """Raises RecipeError for layers where every state has the same cosines, up to a sign: nothing is learnt there."""
+        alone = [layer for layer in self.layers if len(space.bases[space.layers.index(layer)]) == 1]
+        if (
+            alone
+            and self._asks("coordinates_TLK")
+            and self.settings.norm == "kept"
+            and self.settings.control != "learned"
+        ):
+            raise RecipeError(
+                f"space: after layer {alone[0]} all {len(space.labels)} labels lie on one line, so what is kept of a state "
+                'has the cosines 1 and -1 whatever it is, and no gradient. Set norm = "state", or name other layers.'
+            )
 
     def _renew(self, step: int, *, is_now: bool) -> None:
         """The space of the weights at a step; what was built then is read again where a stage goes on."""
         policy, kept = self.trainee.policy, self.run.directory / f"space-{step}"
         if is_now:
-            space = self._built(policy, self.trainee.renderer, self.layers)
+            space = self._built(policy, self.trainee.renderer, self.examples, self.layers)
             shutil.rmtree(kept, ignore_errors=True)
             space.save(kept)
         else:
@@ -269,7 +308,10 @@ def _check_fits(space: TaskSpace, path: Path, policy: Policy, examples: Sequence
             f"{width}. Make it of this model: `whit space`."
         )
     if missing := sorted({example.gold for example in examples} - set(space.labels)):
-        raise DataError(f"{path} has no direction for the label '{missing[0]}'. Make it of this task: `whit space`.")
+        raise DataError(
+            f"{path} has no direction for the label '{missing[0]}', nor for {len(missing) - 1} others. Give it more "
+            "texts of this task: `whit space --items`."
+        )
 
 
 def _before(trainee: Trainee, start: Artifact, run: Run, layers: tuple[int, ...]) -> Live:

@@ -14,7 +14,7 @@ NONE_OF_THEM = "oos"
 def clinc150(
     split: Split, *, list_labels: bool = True, out_of_scope: bool = False, path: Path | None = None
 ) -> Iterator[Example]:
-    """The small version as published: 7,500 requests to train on, 3,000 for dev, 4,500 for test.
+    """The small version as published: 4,500 requests for test, 2,995 for dev and 7,482 to train on that test has not.
 
     list_labels: whether the instruction names all labels, some 500 tokens; a model that is trained can do without.
     out_of_scope: with the requests that no label fits, 1,200 in all, whose label is "oos".

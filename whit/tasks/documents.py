@@ -4,7 +4,8 @@ The passages around the answering one are drawn from those of other questions: t
 """
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ NAME = "lost_in_middle/nq_oracle.jsonl"
 INSTRUCTION = "Answer with a few words that stand in the documents, and nothing else."
 SHARES: dict[Split, tuple[float, float]] = {"test": (0.0, 0.4), "dev": (0.4, 0.5), "train": (0.5, 1.0)}
 MAX_WORDS = 100  # of a passage: what the source's passages have
+SHORT = 2  # letters of an answer that stand in nearly every text
 
 
 def documents(
@@ -58,15 +60,21 @@ def _example(
     identity: str, key: str, row: Row, others: list[Row], count: int, depths: tuple[float, ...], seed: int
 ) -> Example:
     rng = stream(seed, "documents", identity)
-    answers = [answer.lower() for answer in row["answers"]]
+    answer = _answer_in(row["answers"])
     passages: list[str] = []
-    while len(passages) < count - 1:
-        other = rng.choice(others)
+    for other in rng.sample(others, len(others)):
+        if len(passages) == count - 1:
+            break
         text = _passage(other)
-        if text not in passages and not any(answer in text.lower() for answer in answers):
+        if text not in passages and not answer.search(text):
             passages.append(text)
+    if len(passages) < count - 1:
+        raise DataError(
+            f"documents: only {len(passages)} of the {len(others)} passages of this split have no answer to "
+            f"'{row['question']}', and {count - 1} are needed. Ask for fewer documents, or give more rows."
+        )
     place = chosen_place(rng, count, depths)
-    passages.insert(place, _passage(row))
+    passages.insert(place, _passage(row, answer))
     listed = "\n\n".join(f"Document {number}: {text}" for number, text in enumerate(passages, 1))
     return Example(
         id=identity, prompt=f"{listed}\n\nQuestion: {row['question']}", gold=row["answers"][0], verifier="one_of",
@@ -75,8 +83,20 @@ def _example(
     )  # fmt: skip
 
 
-def _passage(row: Row) -> str:
-    return f"({row['title']}) {' '.join(str(row['text']).split()[:MAX_WORDS])}"
+def _answer_in(answers: Sequence[str]) -> re.Pattern[str]:
+    """Any of the answers as whole words; one of a letter or two in its own case."""
+    each = (rf"(?i:{re.escape(a)})" if len(a) > SHORT else re.escape(a) for a in answers)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(each)})(?!\w)")
+
+
+def _passage(row: Row, answer: re.Pattern[str] | None = None) -> str:
+    """Title and text, of which MAX_WORDS are shown: the first, or those around the answer where it comes later."""
+    text = str(row["text"])
+    found = answer.search(text) if answer else None
+    before = len(text[: found.start()].split()) if found else 0
+    length = len(found[0].split()) if found else 0
+    start = 0 if before + length <= MAX_WORDS else before - MAX_WORDS // 2
+    return f"({row['title']}) {' '.join(text.split()[start : start + MAX_WORDS])}"
 
 
 def _plain(row: Row) -> Row:

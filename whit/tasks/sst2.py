@@ -11,7 +11,7 @@ HUB = "SetFit/sst2"
 
 
 def sst2(split: Split, *, list_labels: bool = True, path: Path | None = None) -> Iterator[Example]:
-    """As published: 6,920 sentences to train on, 872 for dev, 1,821 for test.
+    """As published: 872 sentences for dev, 1,821 for test; 6,916 to train on that these have not.
 
     list_labels: whether the instruction names the two labels.
     path: a folder that holds sst2/train.jsonl.gz, dev.jsonl.gz and test.jsonl.gz; None uses $WHIT_DATA or the hub.

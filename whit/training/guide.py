@@ -1,12 +1,14 @@
 """Directions that a policy's hidden states are compared with while it is trained."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 EPS = 1e-6
+Norm = Literal["kept", "state"]
 GUIDED = frozenset({"coordinates_TLK", "outside_TL", "push_TLD", "states_TLD"})
 """The signals that need one."""
 
@@ -16,6 +18,7 @@ class Guide(nn.Module):
 
     base_LKD: directions of length 1. mean_LD: what is taken from a state first. length_LK: how long a push towards each
         direction is. bases: of each layer an orthonormal basis [R, D] of what is kept of a state.
+    norm: what a cosine divides by, the length of what is "kept" of a state or of the whole "state".
     is_learned: a linear classifier of the states, which begins at 0 and is trained beside the policy, stands in the place
         of directions and projection: the control.
     """
@@ -25,13 +28,20 @@ class Guide(nn.Module):
     length_LK: Tensor
 
     def __init__(
-        self, base_LKD: Tensor, mean_LD: Tensor, length_LK: Tensor, bases: Sequence[Tensor], *, is_learned: bool = False
+        self,
+        base_LKD: Tensor,
+        mean_LD: Tensor,
+        length_LK: Tensor,
+        bases: Sequence[Tensor],
+        *,
+        norm: Norm = "kept",
+        is_learned: bool = False,
     ):
         super().__init__()
         self.register_buffer("base_LKD", base_LKD, persistent=False)
         self.register_buffer("mean_LD", mean_LD, persistent=False)
         self.register_buffer("length_LK", length_LK, persistent=False)
-        self.bases = list(bases)
+        self.bases, self.norm = list(bases), norm
         self.weight_LKD = nn.Parameter(torch.zeros_like(base_LKD)) if is_learned else None
 
     def put(self, other: "Guide") -> None:
@@ -56,7 +66,8 @@ class Guide(nn.Module):
                 found["coordinates_TLK"] = torch.einsum("tld,lkd->tlk", unit_TLD, self.weight_LKD)
             else:
                 kept_TLD = torch.stack([centred_TLD[:, n] @ b.T @ b for n, b in enumerate(self.bases)], 1)
-                unit_TLD = kept_TLD / kept_TLD.norm(dim=-1, keepdim=True).clamp(min=EPS)
+                size_TLD = kept_TLD if self.norm == "kept" else centred_TLD
+                unit_TLD = kept_TLD / size_TLD.norm(dim=-1, keepdim=True).clamp(min=EPS)
                 found["coordinates_TLK"] = torch.einsum("tld,lkd->tlk", unit_TLD, self.base_LKD)
                 energy_TL = centred_TLD.pow(2).sum(-1).clamp(min=EPS**2)
                 found["outside_TL"] = 1 - kept_TLD.pow(2).sum(-1) / energy_TL
