@@ -203,3 +203,17 @@ def test_a_file_s_items_are_counted_before_they_are_scored(sums, tmp_path):
     assert scored_items(Recipe.make({**tree, "task": "gsm8k"}), unknown=500) == 500
     (tmp_path / "broken.jsonl").write_text("{")
     assert scored_items(Recipe.make({**tree, "task": str(tmp_path / "broken.jsonl")}), unknown=500) == 500
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "told"),
+    [
+        ("micro-base", {"vocab_size": 300}, "stage.1.vocab_size: it makes a new model"),
+        ("micro-base", {"architecture": {"width": 64}}, "stage.1.architecture: it makes"),
+        (None, {"text_tokens": 64}, "stage.1.text_tokens: of which texts"),
+    ],
+)
+def test_settings_of_pretraining_without_a_use_are_refused(model, settings, told):
+    tree = {"name": "p", "task": "word_problems", "budget": {"flops": 1e9}, "stage": [{"kind": "pretrain", **settings}]}
+    with pytest.raises(RecipeError, match=told):
+        Recipe.make({**tree, **({"model": model} if model else {})})

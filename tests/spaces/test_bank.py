@@ -1,11 +1,14 @@
 """Examples found, compressed and turned into a push: by hand, and in the limits."""
 
 import math
+from collections import Counter
+from random import Random
 
 import pytest
 import torch
 
-from whit.spaces.bank import Bank, prediction_layers
+from whit.core.types import Example
+from whit.spaces.bank import Bank, apart, balanced, prediction_layers
 from whit.spaces.retrieval import BM25, Near, Vectors
 from whit.spaces.task_space import TaskSpace
 
@@ -69,3 +72,24 @@ def test_the_strength_is_shared_by_the_layers():
 )
 def test_layers_of_prediction_come_after_the_one_that_tells_most(nats, layers):
     assert prediction_layers(nats) == layers
+
+
+def labelled(**counts):
+    return [Example(f"{label}{n}", "?", label) for label, count in counts.items() for n in range(count)]
+
+
+def test_a_balanced_bank_has_as_many_of_each_label_as_there_are():
+    found = Counter(e.gold for e in balanced(labelled(a=50, b=50, c=3), 23, Random(0)))
+    assert found == {"a": 10, "b": 10, "c": 3}
+
+
+def test_a_bank_that_is_smaller_than_the_labels_has_others_for_another_seed():
+    examples = labelled(**dict.fromkeys("abcdefgh", 2))
+    assert len({tuple(sorted(e.gold for e in balanced(examples, 3, Random(seed)))) for seed in range(9)}) > 3
+
+
+def test_texts_that_judge_a_space_are_others_than_those_that_make_it():
+    examples = labelled(a=20, b=10, c=3, d=2)
+    built, judged = apart(examples, 0.5, Random(1))
+    assert not {e.id for e in built} & {e.id for e in judged} and len(built) + len(judged) == len(examples)
+    assert Counter(e.gold for e in judged) == {"a": 10, "b": 5, "c": 1}  # two are left of each, to build of

@@ -114,6 +114,15 @@ def test_random_directions_have_the_same_shape_and_know_nothing():
     assert torch.equal(control.base_SKD, found.random(1).base_SKD)
 
 
+def test_a_random_space_is_the_space_turned_so_that_angles_and_rank_stay():
+    _, found = space()
+    control = found.random(3)
+    own, turned = found.base_SKD, control.base_SKD
+    between = torch.einsum("skd,tjd->stkj", own, own)  # labels, and layers
+    torch.testing.assert_close(torch.einsum("skd,tjd->stkj", turned, turned), between, rtol=1e-4, atol=1e-5)
+    assert [len(basis) for basis in control.bases] == [len(basis) for basis in found.bases]
+
+
 def test_it_comes_back_as_it_was_kept(tmp_path):
     _, found = space()
     found.save(tmp_path / "space")

@@ -1,5 +1,6 @@
 """What stands in a long text: the answer can be read off it, at the depth and the length that were asked for."""
 
+import json
 import re
 from itertools import islice
 
@@ -95,9 +96,36 @@ def test_a_question_stands_with_one_passage_that_answers_it(tmp_path, monkeypatc
         assert right == [False, True, False, False, False] and example.metadata["depth"] == 0.2
 
 
-def test_the_published_file_is_read_as_it_is(tmp_path):
-    import json
+def passages_of(tmp_path, rows, **settings):
+    file = tmp_path / "nq.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    every = [e for split in ("train", "dev", "test") for e in documents(split, path=file, **settings)]
+    return {e.gold: re.findall(r"Document \d+: (.*)", e.prompt) for e in every}
 
+
+def row(answer, text, number=0):
+    return {"question": f"who is {number}", "answers": [answer], "gold_title": f"T{number}", "gold_text": text}
+
+
+def test_an_answer_of_one_letter_stands_in_other_texts_as_part_of_words_only(tmp_path):
+    rows = [row("S", "The letter is S here."), *(row(f"P{n}", f"It was said so of P{n}.", n) for n in range(1, 60))]
+    assert len(passages_of(tmp_path, rows, documents=3)["S"]) == 3
+
+
+def test_too_few_passages_without_the_answer_are_an_error_and_no_endless_search(tmp_path):
+    rows = [row("Ann", f"Here is Ann number {n}.", n) for n in range(40)]
+    with pytest.raises(DataError, match="only 0 of the"):
+        passages_of(tmp_path, rows, documents=3)
+
+
+def test_a_long_passage_is_cut_around_its_answer(tmp_path):
+    rows = [row(f"P{n}", f"{'word ' * 150}P{n} {'more ' * 40}", n) for n in range(30)]
+    for gold, passages in passages_of(tmp_path, rows, documents=2).items():
+        assert any(re.search(rf"\b{gold}\b", text) for text in passages)
+        assert all(len(text.split()) <= 101 for text in passages)
+
+
+def test_the_published_file_is_read_as_it_is(tmp_path):
     rows = [
         {"question": f"who is {n}", "answers": [f"Person {n}."],
          "ctxs": [{"title": f"T{n}", "text": f"It is Person {n}.", "isgold": True, "hasanswer": True}]} for n in range(60)

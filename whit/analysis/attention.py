@@ -46,6 +46,8 @@ class Recorder:
     def __call__(self, layer: int, q_LHD: Tensor, k_LhD: Tensor, v_LhD: Tensor, scale: float, window: int) -> Tensor:
         weights_HLL = _weights(q_LHD, k_LhD, scale, window)
         seen_by_L = torch.arange(len(q_LHD), 0, -1, device=q_LHD.device)
+        if window:
+            seen_by_L = seen_by_L.clamp(max=window)
         self.received.append((weights_HLL.sum(1) / seen_by_L).cpu())
         self.from_last.append(weights_HLL[:, -1].cpu())
         return self._plain(layer, q_LHD, k_LhD, v_LhD, scale, window)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from whit.core.errors import PartError, RecipeError, did_you_mean
-from whit.core.parts import find, names
+from whit.core.parts import find, names, options
 from whit.core.settings import Frozen, all_settings, check_settings, override, parse_model, read_toml, to_plain
 from whit.core.types import Split
 from whit.stages._checks import check_stage
@@ -139,6 +139,8 @@ class Recipe(Frozen):
             for path in named_files(settings):
                 if not path.exists():
                     raise RecipeError(f"{where}: there is no file {path}. Give the path of one that is there.")
+            if stage.kind == "pretrain":
+                _check_pretrain(settings, where, is_new=recipe.model is None and number == 1)
             if ":" not in stage.kind:
                 given = all_settings(find("stage", stage.kind), stage.settings, where)
                 before = recipe.stage[number - 2].kind if number > 1 else None
@@ -198,6 +200,19 @@ def _locate(source: str) -> Path:
     raise RecipeError(
         f"no recipe is called '{source}'.{did_you_mean(source, library())} (or give the path of a .toml file)"
     )
+
+
+def _check_pretrain(settings: Mapping[str, Any], where: str, *, is_new: bool) -> None:
+    """Raises RecipeError for settings of a new model where one is given, and for settings of texts without a file."""
+    defaults = options(find("stage", "pretrain"))
+    chosen = {name for name, value in settings.items() if value != defaults[name].default}
+    of_new = ("architecture", "vocab_size", "tokenizer", "tokenizer_documents")
+    if not is_new and (useless := [name for name in of_new if name in chosen]):
+        raise RecipeError(f"{where}.{useless[0]}: it makes a new model, and this stage goes on with one. Leave it out.")
+    if "texts" not in chosen and (useless := [name for name in ("text_share", "text_tokens") if name in chosen]):
+        raise RecipeError(
+            f"{where}.{useless[0]}: of which texts? Set texts to a file with a column text, or leave it out."
+        )
 
 
 def _check_part(kind: str, spec: Any, where: str, *, with_settings: bool = True) -> None:
