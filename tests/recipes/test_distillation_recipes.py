@@ -48,7 +48,8 @@ def test_a_space_guides_a_recipe_on_a_task_of_labels(tiny_model, tmp_path):
     rows = [{"text": f"I see {n} {('pens', 'cups')[n % 2]}.", "label": ("one", "two")[n % 2]} for n in range(40)]
     (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     changes = [f"model={tiny_model}", f"task={tmp_path / 'labels.jsonl'}", "budget.flops=1e9", "max_new_tokens=16"]
-    recipe = Recipe.read("ts-ft", [*changes, "stage.1.batch_documents=2", "stage.1.epochs=2"])
+    changes += ["stage.1.batch_documents=2", "stage.1.epochs=2", "stage.1.space.prediction=[1]"]
+    recipe = Recipe.read("ts-ft", [*changes, "stage.1.space.norm=state"])
     artifact = run_pipeline(recipe, Site(tmp_path / "runs"))[-1]
     assert artifact.facts()["outcome"]["updates"] >= 1
     assert "prepass" in artifact.facts()["ledger"]["accounts"]

@@ -135,6 +135,13 @@ def test_a_space_of_another_model_or_of_other_labels_is_refused(train, labels, t
         train("other", space={**KEPT, "space": str(tmp_path / "space")})
 
 
+def test_a_recipe_with_a_kept_space_is_read_back_as_it_was_written_out(tiny_model, labels, tmp_path):
+    (tmp_path / "space").mkdir()
+    tree = {"name": "kept", "model": str(tiny_model), "task": str(labels), "budget": {"flops": 1e12}}
+    recipe = Recipe.make({**tree, "stage": [{"kind": "sft", **SMALL, "space": {"space": str(tmp_path / "space")}}]})
+    assert Recipe.make(recipe.resolved()).resolved() == recipe.resolved()
+
+
 def test_a_layer_that_is_not_there_is_named(train):
     with pytest.raises(RecipeError, match="no layer 9"):
         train("far", space={**SPACE, "prediction": [9]})

@@ -103,7 +103,8 @@ def check_space(guide: SpaceGuide, source: str, transform: Any) -> None:
         )
     if not isinstance(guide.loss, str) and "places" in guide.loss:
         raise RecipeError("space.loss: `places` follow from the layers. Set space.understanding and space.prediction.")
-    if guide.space is not None and {"pairs", "contexts"} & guide.model_fields_set:
+    plain = SpaceGuide()  # by value: a recipe that was written out whole names every setting
+    if guide.space is not None and (guide.pairs, guide.contexts) != (plain.pairs, plain.contexts):
         raise RecipeError(
             "space: `space` is a space that was kept, and `pairs` and `contexts` build one. Leave one out."
         )
