@@ -22,6 +22,7 @@ from whit.core.types import Ask, Example
 from whit.data.render import Renderer
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
+from whit.generation.steering import Steering
 from whit.models.encoder import Encoder
 from whit.models.load import Policy
 from whit.prompting.instruction_first import instruction_first
@@ -126,25 +127,35 @@ def compare_in_context(
             steering = Bank(space, coordinates, tuple(gold)).steering(found, strength=strength, gamma=gamma)
         prompts = [renderer.prompt(list(ask(item))) for item in items]
         looked = time.perf_counter() - begun
-        engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)
-        run = partial(engine.generate, prompts, steering=steering)
-        begun = time.perf_counter()
-        run(Sampling(temperature=0.0, max_new_tokens=1))
-        prefill = time.perf_counter() - begun
-        with steering.everywhere(policy.decoder) if steering else nullcontext():
-            bits = bits_per_byte(policy, texts)
-        begun = time.perf_counter()
-        written = run(Sampling(temperature=0.0, max_new_tokens=max_new_tokens))
-        total = time.perf_counter() - begun
-        verdicts = [judge(renderer.decode(group[0].ids), item) for group, item in zip(written, items, strict=True)]
-        shares = [
-            clustered_mean([float(right) for right in column], [item.group for item in items])
-            for column in ([v.correct for v in verdicts], [v.strict for v in verdicts])
-        ]
-        accuracy, strict = ([share.estimate, share.low, share.high] for share in shares)
-        rows.append(Row(name, accuracy, strict, fmean(map(len, prompts)), looked + prefill, max(0.0, total - prefill), bits,
-                        [v.correct for v in verdicts]))  # fmt: skip
+        rows.append(_measured(policy, renderer, name, items, prompts, steering, texts, looked, max_new_tokens))
     return Found(rows, profile, pushed, vote, seconds)
+
+
+def _measured(
+    policy: Policy, renderer: Renderer, name: str, items: Sequence[Example], prompts: Sequence[list[int]],
+    steering: Steering | None, texts: Sequence[str], looked: float, max_new_tokens: int,
+) -> Row:  # fmt: skip
+    """The row of one way, whose prompts and push took `looked` seconds to make."""
+    engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)
+    run = partial(engine.generate, prompts, steering=steering)
+    begun = time.perf_counter()
+    run(Sampling(temperature=0.0, max_new_tokens=1))
+    prefill = time.perf_counter() - begun
+    begun = time.perf_counter()
+    written = run(Sampling(temperature=0.0, max_new_tokens=max_new_tokens))
+    decode = max(0.0, time.perf_counter() - begun - prefill)
+    with steering.everywhere(policy.decoder) if steering else nullcontext():
+        bits = bits_per_byte(policy, texts)
+    verdicts = [judge(renderer.decode(group[0].ids), item) for group, item in zip(written, items, strict=True)]
+    groups = [item.group for item in items]
+    accuracy, strict = (
+        clustered_mean([float(right) for right in column], groups)
+        for column in ([v.correct for v in verdicts], [v.strict for v in verdicts])
+    )
+    return Row(
+        name, [accuracy.estimate, accuracy.low, accuracy.high], [strict.estimate, strict.low, strict.high],
+        fmean(map(len, prompts)), looked + prefill, decode, bits, [v.correct for v in verdicts],
+    )  # fmt: skip
 
 
 def _nearest(policy: Policy, bank: Sequence[Example], retrieval: Retrieval, encoder: Encoder | None) -> Any:
