@@ -1,7 +1,8 @@
 """What many tests start from: a tiny model directory, a small task file, and `whit` as a function."""
 
 import json
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,23 @@ def sandbox() -> None:
         check_sandbox()
     except SandboxError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def ends() -> Iterator[None]:
+    """Fails a test that has taken 60 s of processor time: what reads a long text in one pass takes a hundredth of that.
+
+    It stops what would never end (a pattern that tries every way again); it measures nothing.
+    """
+
+    def stop(*_: object) -> None:
+        pytest.fail("60 s of processor time: it does not end")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, 60)
+    yield
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.signal(signal.SIGPROF, before)
 
 
 @dataclass(frozen=True)

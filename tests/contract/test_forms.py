@@ -1,7 +1,6 @@
 """Every form: the same text every time, which ends in the answer and passes the verifier; None where it cannot be made."""
 
 import inspect
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,10 +47,10 @@ def test_without_a_rationale_there_is_none(name, rationale):
 
 @EACH
 @pytest.mark.parametrize("piece", ["(", "1 + ", "<<", "= ", "9" * 50, "a ** ", "\n= 1", "\ud800", "1 + 1 = 2. "])
-def test_a_long_and_strange_rationale_is_read_at_once(name, piece):
-    start = time.process_time()
-    parts.find("form", name)(replace(EXAMPLE, rationale=piece * (20_000 // len(piece))))
-    assert time.process_time() - start < 2.0
+@pytest.mark.usefixtures("ends")
+def test_a_long_and_strange_rationale_is_read(name, piece):
+    made = parts.find("form", name)(replace(EXAMPLE, rationale=piece * (100_000 // len(piece))))
+    assert made is None or made.strip()
 
 
 @EACH

@@ -3,7 +3,6 @@
 import inspect
 import itertools
 import math
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -74,10 +73,10 @@ def test_the_form_alone_never_costs(name):
 
 @EACH
 @pytest.mark.parametrize("piece", [*PIECES, "<think></think><answer>"])
-def test_a_degenerate_completion_of_100k_characters_is_rewarded_at_once(name, piece):
+@pytest.mark.usefixtures("ends")
+def test_a_degenerate_completion_of_400k_characters_is_rewarded(name, piece):
     part = parts.find("reward", name)
     switches = {s: True for s, p in parts.options(part).items() if isinstance(p.default, bool)}
-    start = time.process_time()
     for given_settings in ({}, switches):
-        part(Verdict(False), "<think>" + piece * (100_000 // len(piece)), **given_settings)
-    assert time.process_time() - start < 1.0
+        rewarded = part(Verdict(False), "<think>" + piece * (400_000 // len(piece)), **given_settings)
+        assert math.isfinite(rewarded)

@@ -3,7 +3,6 @@
 import inspect
 import json
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -106,10 +105,9 @@ def test_no_completion_makes_it_raise(verifier_of, name, pieces, data):
 
 
 @pytest.mark.parametrize("name", VERIFIERS)
-def test_a_degenerate_completion_of_100k_characters_is_judged_at_once(verifier_of, name):
+@pytest.mark.usefixtures("ends")
+def test_a_degenerate_completion_of_400k_characters_is_judged(verifier_of, name):
     example = replace(about(name, "7", "boxed"), choices=("A", "7", "B C"))
     verifier_of(name)("\\boxed{8}", example)  # it may import something
     for piece in HOSTILE:
-        start = time.process_time()
-        verifier_of(name)(piece * (100_000 // len(piece)), example)
-        assert time.process_time() - start < 1.0, repr(piece)
+        assert not verifier_of(name)(piece * (400_000 // len(piece)), example).strict, repr(piece)

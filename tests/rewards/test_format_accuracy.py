@@ -1,6 +1,5 @@
 """The reference study's reward: the answer and the form, each +1 or -1 (arXiv:2506.13404, eq. 1-2)."""
 
-import time
 
 import pytest
 
@@ -49,7 +48,6 @@ def test_thoughts_then_an_answer(text, has_form):
 @pytest.mark.parametrize(
     "piece", ["<think>", "</think>", "<think></think><answer>", "<think> </think> ", "</think> \n"]
 )
-def test_a_degenerate_completion_of_20k_characters_is_read_at_once(piece):
-    start = time.process_time()
-    format_accuracy(Verdict(correct=False), "<think>" + piece * (20_000 // len(piece)), tags=True)
-    assert time.process_time() - start < 1.0
+@pytest.mark.usefixtures("ends")
+def test_a_degenerate_completion_of_400k_characters_is_read(piece):
+    assert format_accuracy(Verdict(correct=False), "<think>" + piece * (400_000 // len(piece)), tags=True) in (0, -2)

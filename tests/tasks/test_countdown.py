@@ -1,6 +1,5 @@
 """Countdown: every problem can be solved, and the difficulty is the count of numbers."""
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -38,12 +37,11 @@ def test_every_number_may_be_asked_for():
 
 
 @pytest.mark.parametrize("said", ["1e20000000", "0." + "0" * 99, "24/0", "24 apples", "24 = 24", "", "٢٤"])
-def test_what_stands_behind_the_equals_sign_is_a_short_number_and_read_at_once(said):
+@pytest.mark.usefixtures("ends")
+def test_what_stands_behind_the_equals_sign_is_a_short_number(said):
     example = Example("1", "?", "8 * 3", metadata={"numbers": [3, 8], "target": 24})
-    started = time.perf_counter()
     found = verifier(f"#### 8 * 3 = {said}", example)
     assert (found.correct, found.status) == (False, "no_answer")
-    assert time.perf_counter() - started < 1
     assert all(verifier(f"#### 8 * 3 = {fine}", example).correct for fine in ("24", "24.0", "48/2"))
 
 

@@ -1,6 +1,5 @@
 """What a model writes costs no time: numbers with too many digits and sums with too many terms are refused unread."""
 
-import time
 
 import pytest
 
@@ -29,12 +28,10 @@ SMALL = [
 
 
 @pytest.mark.parametrize("latex", TOO_LARGE)
-def test_what_is_too_large_is_refused_at_once(latex):
-    value("1")  # imports sympy
-    start = time.process_time()
+@pytest.mark.usefixtures("ends")
+def test_what_is_too_large_is_refused_unread(latex):
     assert not equal("5", latex)
     assert not equal("x+y=1", f"x+y={latex}") and not equal(f"x+y={latex}", "x+y=1")
-    assert time.process_time() - start < 3.0
 
 
 @pytest.mark.parametrize("latex", SMALL)
@@ -57,7 +54,6 @@ def test_equations_in_a_constant_ratio_are_equal(one, other):
 @pytest.mark.parametrize(
     "answer", ["x^2+y^2=(999999!)", "x^2+y^2=9^{9^{9}}", "(x+y)^{100}=4", "x^{100}+y^{100}=4", "x^2+y^2=\\{4\\}"]
 )
-def test_an_equation_is_compared_at_once(answer):
-    start = time.process_time()
+@pytest.mark.usefixtures("ends")
+def test_an_equation_with_too_much_to_expand_is_not_equal(answer):
     assert not equal("x^2+y^2=4", answer)
-    assert time.process_time() - start < 3.0
