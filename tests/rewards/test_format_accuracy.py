@@ -1,6 +1,5 @@
 """The reference study's reward: the answer and the form, each +1 or -1 (arXiv:2506.13404, eq. 1-2)."""
 
-
 import pytest
 
 from whit.core.types import Verdict

@@ -1,6 +1,5 @@
 """What a model writes costs no time: numbers with too many digits and sums with too many terms are refused unread."""
 
-
 import pytest
 
 from whit.verifiers._equality import equal
