@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from whit.analysis.perplexity import bits_per_byte, perplexity, windows
+from whit.analysis.perplexity import bits_per_byte, perplexity, solution_loss, windows
 from whit.core.errors import DataError
-from whit.core.types import Interval
+from whit.core.types import Interval, Message
+from whit.data.render import Renderer
 from whit.models.load import load_policy
 from whit.stats.intervals import ratio_of_sums
 
@@ -66,3 +67,31 @@ def test_a_ratio_of_sums_by_hand():
     found = ratio_of_sums([1, 2], [1, 3])
     assert (found.low, found.high) == pytest.approx((0.75 - 12.7062 / 8, 0.75 + 12.7062 / 8), abs=1e-4)
     assert math.isnan(ratio_of_sums([1], [2]).low)
+
+
+def test_the_loss_of_solutions_is_that_of_transformers_after_the_prompt(tiny_model):
+    from transformers import AutoModelForCausalLM
+
+    policy = load_policy(tiny_model)
+    renderer = Renderer(policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids)
+    asked = [Message("user", "1 + 2?")]
+    prompt, answer = renderer.prompt(asked), renderer.completion("1 + 2 = 3.")
+    labels = torch.tensor([[-100] * len(prompt) + answer])
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    theirs = model(torch.tensor([prompt + answer]), labels=labels).loss.item()
+    found = solution_loss(policy, renderer, [(asked, "1 + 2 = 3.")])
+    assert found.nats_per_token.estimate == pytest.approx(theirs, rel=1e-4)
+    assert (found.tokens, found.bytes, found.texts) == (len(answer), len("1 + 2 = 3."), 1)
+    assert math.log2(found.perplexity) * found.tokens / found.bytes == pytest.approx(found.bits_per_byte.estimate)
+
+
+def test_solutions_beyond_the_context_are_left_out_and_counted(tiny_model):
+    policy = load_policy(tiny_model)
+    renderer = Renderer(policy.tokenizer, max_length=200, more_stops=policy.stop_ids)
+    asked = [Message("user", "1 + 2?")]
+    alone = solution_loss(policy, renderer, [(asked, "3"), (asked, "4")])
+    found = solution_loss(policy, renderer, [(asked, "3"), (asked, "long " * 200), (asked, "4")])
+    assert (found.texts, found.too_long) == (2, 1)
+    assert found.nats_per_token == alone.nats_per_token
+    with pytest.raises(DataError, match="none of 1 solutions fits"):
+        solution_loss(policy, renderer, [(asked, "long " * 200)])

@@ -1,6 +1,7 @@
 """Every command on the tiny model: results on stdout, progress on stderr, the last line says where."""
 
 import json
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -203,6 +204,19 @@ def test_evaluate_can_take_another_split_and_fewer_items(whit, tiny_model, sums)
     result = json.loads(whit("evaluate", tiny_model, *asked, "--split", "dev", "--items", 3).out)
     assert result["summary"]["num_items"] == 3
     assert "greedy_accuracy" in result["summary"] and "accuracy" not in result["summary"]
+
+
+def test_evaluate_says_the_loss_of_worked_solutions_or_of_the_bare_answers(whit, tiny_model, sums, tmp_path):
+    asked = ("--loss", "--dtype", "float32", "--device", "cpu")
+    found = json.loads(whit("evaluate", tiny_model, "--task", sums, *asked, "--items", 3, "--json").out)
+    assert found["texts"] == 3 and found["too_long"] == 0
+    assert found["perplexity"] == pytest.approx(math.exp(found["nats_per_token"]["estimate"]))
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text("".join(json.dumps({"prompt": f"{n}?", "answer": "7", "split": "test"}) + "\n" for n in range(4)))
+    said = whit("evaluate", tiny_model, "--task", bare, *asked)
+    assert "no worked solutions" in said.err and "nats a token" in said.out
+    assert "leave out --by" in whit("evaluate", tiny_model, "--task", sums, *asked, "--by", "depth").err
+    assert "or --text" in whit("evaluate", tiny_model, "--text", bare, *asked).err
 
 
 def test_generate_writes_completions_in_the_order_of_the_prompts(whit, tiny_model):

@@ -1,15 +1,16 @@
-"""How well a model predicts plain text: perplexity a token, and bits a byte, which all tokenizers share."""
+"""How well a model predicts plain text, or solutions after their prompts: nats a token, bits a byte."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from whit.core.errors import DataError, UsageError
-from whit.core.types import Interval
+from whit.core.errors import DataError, TemplateError, UsageError
+from whit.core.types import Interval, Message
 from whit.data.batch import Document, collate
+from whit.data.render import Renderer
 from whit.data.sharing import micro_batches
 from whit.models.load import Policy
 from whit.stats.intervals import ratio_of_sums
@@ -20,16 +21,18 @@ TOKENS = 4096  # of a pass
 
 @dataclass(frozen=True)
 class Predicted:
-    """perplexity: exp(nats a token). bits_per_byte: with its interval over texts; without one text alone.
+    """perplexity: exp(nats a token). nats_per_token, bits_per_byte: with intervals over texts; one text alone has none.
 
-    tokens, bytes: that are predicted: the first token of a text is given.
+    tokens, bytes: that are predicted: the first token of a plain text is given. too_long: texts left out for the context.
     """
 
     perplexity: float
+    nats_per_token: Interval
     bits_per_byte: Interval
     tokens: int
     bytes: int
     texts: int
+    too_long: int = 0
 
 
 def perplexity(policy: Policy, texts: Sequence[str], *, window: int | None = None) -> Predicted:
@@ -41,10 +44,9 @@ def perplexity(policy: Policy, texts: Sequence[str], *, window: int | None = Non
     if window is not None and window < 2:
         raise UsageError(f"window={window}: a token is predicted from one before it. Give 2 or more.")
     limit = min(window or policy.decoder.config.max_length, policy.decoder.config.max_length)
-    device = next(policy.decoder.parameters()).device
     pieces: list[Document] = []
     owner: list[int] = []
-    nats, tokens, sizes = [0.0] * len(texts), [0] * len(texts), [0] * len(texts)
+    tokens, sizes = [0] * len(texts), [0] * len(texts)
     for index, text in enumerate(texts):
         ids, first = _split(policy.tokenizer, text)
         if len(ids) < 2:
@@ -55,14 +57,51 @@ def perplexity(policy: Policy, texts: Sequence[str], *, window: int | None = Non
             owner.append(index)
     if not pieces:
         raise DataError("no text has two tokens or more: there is nothing to predict. Give longer texts.")
-    for members in micro_batches(pieces, TOKENS):
-        batch = collate([pieces[i] for i in members], device)
+    nats = [0.0] * len(texts)
+    for index, lost in zip(owner, _nats(policy, pieces), strict=True):
+        nats[index] += lost
+    used = [index for index, size in enumerate(sizes) if size]
+    return _predicted([nats[i] for i in used], [tokens[i] for i in used], [sizes[i] for i in used])
+
+
+def solution_loss(policy: Policy, renderer: Renderer, solutions: Sequence[tuple[Sequence[Message], str]]) -> Predicted:
+    """Completions given their prompts: the loss of fine-tuning, with the token that ends the turn, which has no bytes.
+
+    Those that do not fit the context with their prompts are left out and counted. Raises DataError where none fits.
+    """
+    documents: list[Document] = []
+    sizes = []
+    for messages, text in solutions:
+        try:
+            documents.append(renderer.document(messages, text))
+        except TemplateError:
+            continue
+        sizes.append(len(text.encode()))
+    if not documents:
+        raise DataError(
+            f"none of {len(solutions)} solutions fits the model's context of {renderer.max_length} tokens with its prompt. "
+            "Use a model with a longer context."
+        )
+    tokens = [document.num_supervised for document in documents]
+    found = _predicted(_nats(policy, documents), tokens, sizes)
+    return replace(found, too_long=len(solutions) - len(documents))
+
+
+def _nats(policy: Policy, documents: Sequence[Document]) -> list[float]:
+    """What the supervised tokens of each document cost."""
+    nats, device = [0.0] * len(documents), next(policy.decoder.parameters()).device
+    for members in micro_batches(documents, TOKENS):
+        batch = collate([documents[i] for i in members], device)
         logprobs_T = score(policy.decoder, batch)[0].to(torch.float64).cpu()
         for place, member in enumerate(members):
-            nats[owner[member]] -= float(logprobs_T[batch.sequence_T.cpu() == place].sum())
-    used = [index for index, size in enumerate(sizes) if size]
-    bits = ratio_of_sums([nats[i] / math.log(2) for i in used], [sizes[i] for i in used])
-    return Predicted(math.exp(sum(nats) / sum(tokens)), bits, sum(tokens), sum(sizes), len(used))
+            nats[member] = -float(logprobs_T[batch.sequence_T.cpu() == place].sum())
+    return nats
+
+
+def _predicted(nats: Sequence[float], tokens: Sequence[int], sizes: Sequence[int]) -> Predicted:
+    loss = ratio_of_sums(nats, tokens)
+    bits = ratio_of_sums([lost / math.log(2) for lost in nats], sizes)
+    return Predicted(math.exp(loss.estimate), loss, bits, sum(tokens), sum(sizes), len(nats))
 
 
 def _split(tokenizer: Any, text: str) -> tuple[list[int], int]:

@@ -36,6 +36,9 @@ def evaluate(
     text: Annotated[
         Path | None, typer.Option(help="Predict plain text, a .txt file or one with a column text, instead of a task.")
     ] = None,
+    loss: Annotated[
+        bool, typer.Option("--loss", help="The loss of the split's worked solutions, instead of completions.")
+    ] = False,
     by: Annotated[str | None, typer.Option(help="Also by a fact of the task's examples, such as depth.")] = None,
     few_shot: Annotated[bool, typer.Option("--few-shot", help="Show four training examples first.")] = False,
     columns: Annotated[str | None, typer.Option(help="prompt=question,answer=label for a file.")] = None,
@@ -46,12 +49,14 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score a model: accuracy (lenient and strict), pass@k, majority, format, length, truncation."""
+    from whit.cli._predicted import of_solutions, of_text, tell_predicted
     from whit.core.errors import UsageError
 
+    exact = {"dtype": "float32" if dtype == "auto" else dtype, "device": resolve_device(device)}
     if text is not None:
-        if task is not None or by is not None:
-            raise UsageError(f"--text {text} takes the place of a task: leave out --task and --by, or --text.")
-        _predict(model, text, dtype=dtype, device=resolve_device(device), json=json)
+        if task is not None or by is not None or loss:
+            raise UsageError(f"--text {text} takes the place of a task: leave out --task, --by and --loss, or --text.")
+        tell_predicted(of_text(model, text, **exact), json=json)
         return
     from whit.core.types import Interval
     from whit.evaluation.evaluate import Evaluation
@@ -66,6 +71,13 @@ def evaluate(
     })  # fmt: skip
     start = start_artifact(recipe)
     assert start is not None
+    if loss:
+        if by is not None or few_shot:
+            raise UsageError(
+                "--loss reads the split's solutions zero-shot, all together: leave out --by and --few-shot."
+            )
+        tell_predicted(of_solutions(recipe, **exact), json=json)
+        return
     view = StageView()
     site = Site(runs, device=resolve_device(device), notify=view)
     tell_task(recipe.task)
@@ -77,7 +89,17 @@ def evaluate(
     if json:
         as_json({**result.model_dump(), **({"by": {by: parts}} if by else {})})
         return
-    for name, value in result.summary.items():
+    _tell(result.summary)
+    for fact, row in parts.items():
+        shares = [Interval(*row[name]).percent() for name in ("accuracy", "greedy_accuracy") if name in row]
+        say(f"{f'{by} {fact}':<{LABEL}} {shares[0]:>22}  {row['num_items']:,} items")
+    say(result.path)
+
+
+def _tell(summary: dict[str, Any]) -> None:
+    from whit.core.types import Interval
+
+    for name, value in summary.items():
         label = WORDS.get(name, name)
         if isinstance(value, dict):  # how many completions the verifier could judge
             say(f"{label:<{LABEL}} {', '.join(f'{number:,} {status}' for status, number in value.items()):>22}")
@@ -87,29 +109,6 @@ def evaluate(
             say(f"{label:<{LABEL}} {Interval(*value).percent():>22}")
         else:
             say(f"{label:<{LABEL}} {value if not isinstance(value, float) else round(value, 1):>22}")
-    for fact, row in parts.items():
-        shares = [Interval(*row[name]).percent() for name in ("accuracy", "greedy_accuracy") if name in row]
-        say(f"{f'{by} {fact}':<{LABEL}} {shares[0]:>22}  {row['num_items']:,} items")
-    say(result.path)
-
-
-def _predict(model: str, path: Path, *, dtype: str, device: str, json: bool) -> None:
-    """Say how well a model predicts the texts of a file."""
-    from dataclasses import asdict
-
-    from whit.analysis.perplexity import perplexity
-    from whit.core.files import plain_texts
-    from whit.models.load import load_policy, resolve_model
-
-    policy = load_policy(resolve_model(model), dtype="float32" if dtype == "auto" else dtype, device=device)
-    found = perplexity(policy, plain_texts(path))
-    if json:
-        as_json(asdict(found))
-        return
-    bits = found.bits_per_byte
-    say(f"{'perplexity a token':<{LABEL}} {found.perplexity:>22.3f}")
-    say(f"{'bits per byte':<{LABEL}} {f'{bits.estimate:.4f} [{bits.low:.4f}, {bits.high:.4f}]':>22}")
-    say(f"{'texts, tokens, bytes':<{LABEL}} {f'{found.texts:,}, {found.tokens:,}, {found.bytes:,}':>22}")
 
 
 def _own_task(model: str, columns: str | None) -> Any:
