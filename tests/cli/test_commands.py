@@ -212,7 +212,7 @@ def test_evaluate_says_the_loss_of_worked_solutions_or_of_the_bare_answers(whit,
     assert found["texts"] == 3 and found["too_long"] == 0
     assert found["perplexity"] == pytest.approx(math.exp(found["nats_per_token"]["estimate"]))
     bare = tmp_path / "bare.jsonl"
-    bare.write_text("".join(json.dumps({"prompt": f"{n}?", "answer": "7", "split": "test"}) + "\n" for n in range(4)))
+    bare.write_text("".join(json.dumps({"prompt": f"{n} + {n}?", "answer": "7"}) + "\n" for n in range(40)))
     said = whit("evaluate", tiny_model, "--task", bare, *asked)
     assert "no worked solutions" in said.err and "nats a token" in said.out
     assert "leave out --by" in whit("evaluate", tiny_model, "--task", sums, *asked, "--by", "depth").err
