@@ -215,7 +215,7 @@ def test_evaluate_says_the_loss_of_worked_solutions_or_of_the_bare_answers(whit,
     bare.write_text("".join(json.dumps({"prompt": f"{n} + {n}?", "answer": "7"}) + "\n" for n in range(40)))
     said = whit("evaluate", tiny_model, "--task", bare, *asked)
     assert "no worked solutions" in said.err and "nats a token" in said.out
-    assert "leave out --by" in whit("evaluate", tiny_model, "--task", sums, *asked, "--by", "depth").err
+    assert "--by and --few-shot" in whit("evaluate", tiny_model, "--task", sums, *asked, "--by", "depth").err
     assert "or --text" in whit("evaluate", tiny_model, "--text", bare, *asked).err
 
 
