@@ -1,5 +1,7 @@
 """What may never be hidden, told from a real tokenizer's pieces: digits of the answer, tags, roles of turns."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from whit.data.batch import Document
@@ -41,7 +43,15 @@ def test_tags_of_many_tokens_are_never_hidden(words):
     document = Document(ids, ((1, len(ids)),))
     shown = eligible(document, words, keep_answer=True)
     hidden_text = tiny_tokenizer().decode([ids[p] for p in shown])
-    assert "answer" not in hidden_text and "<" not in hidden_text and "seven" in hidden_text
+    assert not set("<>/") & set(hidden_text) and "answer" not in hidden_text and "seven" in hidden_text
+
+
+def test_a_piece_that_spells_a_byte_in_hexadecimal_is_no_digit():
+    tokenizer = SimpleNamespace(
+        get_vocab=lambda: {"<0xD0>": 0, "<0x31>": 1, "▁4": 2, "7": 3, ",": 4}, all_special_ids=[], get_added_vocab=dict
+    )
+    words = surroundings(tokenizer, 999, 256, ["cross_entropy"])
+    assert (words.digits, words.opening, words.points) == ({2, 3}, {2}, {4})
 
 
 def test_the_end_of_a_turn_counts_only_where_it_is_supervised(words):
