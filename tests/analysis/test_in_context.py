@@ -1,5 +1,7 @@
 """Four ways on the same items: what each costs, and what no push and no example have in common."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -28,12 +30,12 @@ def compare(tmp_path):
     policy = load_policy(tiny_model(tmp_path / "tiny", seed=3))
     renderer = Renderer(policy.tokenizer, max_length=256)
 
-    def compare(bank=None, **settings):
+    def compare(bank=None, items=None, **settings):
         return compare_in_context(
             policy,
             renderer,
             bank or examples(12),
-            examples(6, start=20),
+            examples(6, start=20) if items is None else items,
             shots=2,
             contexts=4,
             max_new_tokens=4,
@@ -89,3 +91,12 @@ def test_an_encoder_tells_what_is_near_in_the_place_of_states(compare):
         )
 
     assert compare(encoder=knows).vote == 1.0
+
+
+def test_items_that_no_interval_can_be_made_of_are_refused_before_any_way_runs(compare):
+    said: list[str] = []
+    one_group = [replace(example, group="same") for example in examples(4, start=20)]
+    for items in (one_group, []):
+        with pytest.raises(DataError, match="two groups or more"):
+            compare(items=items, notify=said.append)
+    assert not said

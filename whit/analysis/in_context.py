@@ -87,14 +87,11 @@ def compare_in_context(
     layers: that are pushed; without any those after the one that a probe reads best.
     first: whether the instruction stands at the start of a prompt, where what all prompts share is computed once, or at
         its end.
-    Raises DataError for labels that the bank has not, and UsageError for a layer that the model has not.
+    Raises DataError for labels that the bank has not and for items of one group alone, UsageError for a layer that the
+    model has not.
     """
     started = time.perf_counter()
-    labels = sorted({example.gold for example in bank})
-    if missing := sorted({example.gold for example in items} - set(labels)):
-        raise DataError(f"the bank has no example of {', '.join(missing[:3])}. Take a larger bank.")
-    if wrong := [layer for layer in layers if not 0 <= layer < len(policy.decoder.layers())]:
-        raise UsageError(f"layer {wrong[0]}: the model has {len(policy.decoder.layers())}, from 0.")
+    _check(policy, bank, items, layers)
     notify("building the space")
     plain: Ask = instruction_first if first else zero_shot
     whole = build_space(policy.decoder, renderer, bank, pairs=pairs, contexts=contexts, seed=seed, ask=plain)
@@ -129,6 +126,18 @@ def compare_in_context(
         looked = time.perf_counter() - begun
         rows.append(_measured(policy, renderer, name, items, prompts, steering, texts, looked, max_new_tokens))
     return Found(rows, profile, pushed, vote, seconds)
+
+
+def _check(policy: Policy, bank: Sequence[Example], items: Sequence[Example], layers: Sequence[int]) -> None:
+    if missing := sorted({example.gold for example in items} - {example.gold for example in bank}):
+        raise DataError(f"the bank has no example of {', '.join(missing[:3])}. Take a larger bank.")
+    groups = {item.group for item in items}
+    if not items or len(groups) < min(2, len(items)):
+        raise DataError(
+            f"{len(items)} items of {len(groups)} groups: an interval needs items of two groups or more. Take more items."
+        )
+    if wrong := [layer for layer in layers if not 0 <= layer < len(policy.decoder.layers())]:
+        raise UsageError(f"layer {wrong[0]}: the model has {len(policy.decoder.layers())}, from 0.")
 
 
 def _measured(
