@@ -25,8 +25,9 @@ from whit.models.load import Policy, load_policy
 from whit.recipes.pipeline import fingerprint, stage_facts
 from whit.recipes.recipe import Recipe
 from whit.stages._kinds import needs_teacher
+from whit.stages._model import renderer_of
 from whit.stages._policy import validation
-from whit.stages._setup import gold_documents, mean_logprob, renderer_of, set_up
+from whit.stages._setup import gold_documents, mean_logprob, set_up
 from whit.stages._task import load_task
 from whit.stages._teachers import _check_room, _with_twin, live_teacher, other_teacher
 from whit.stages._traces import REPORT, Trace, load_traces
@@ -390,7 +391,7 @@ def test_the_teachers_texts_stand_in_the_students_template_and_tokens(tiny_model
     artifact = made(
         "rejection", tiny_model, accepting, tmp_path / "a", teacher, samples=2, keep="all", max_new_tokens=100
     )
-    renderer = renderer_of(load_policy(tiny_model), tiny_run(tmp_path / "x"))
+    renderer = renderer_of(load_policy(tiny_model))
     for trace in load_traces(artifact, "sft"):
         assert list(trace.ids) == renderer.completion(trace.text)
         assert trace.source == "teacher"
@@ -417,7 +418,7 @@ def test_prefixes_are_the_beginning_of_what_the_model_would_write(tiny_model, te
     greedy = {"temperature": 0.0}
     artifact = made("prefixes", tiny_model, accepting, tmp_path / "a", teacher, tokens=5, sampling=greedy)
     policy = load_policy(tiny_model, dtype="float64")
-    renderer = renderer_of(policy, tiny_run(tmp_path / "x"))
+    renderer = renderer_of(policy)
     traces = load_traces(artifact, "sft")
     engine = Engine(policy.decoder, renderer.stop_ids)
     prompts = [renderer.prompt(trace.messages) for trace in traces]
@@ -568,21 +569,21 @@ def test_a_trace_that_its_student_wrote_for_the_most_part_is_left_out(tiny_model
 
 def test_a_teachers_prefix_that_was_cut_has_no_end(tiny_model, teacher, accepting, tmp_path):
     artifact = made("prefixes", tiny_model, accepting, tmp_path / "a", teacher, tokens=5, writer="teacher")
-    end = renderer_of(load_policy(tiny_model), tiny_run(tmp_path / "x")).end_of_turn
+    end = renderer_of(load_policy(tiny_model)).end_of_turn
     traces = load_traces(artifact, "sft")
     assert sum(end not in trace.ids for trace in traces) > 20
     assert all(trace.correct is None for trace in traces)
 
 
 def test_a_teachers_prefix_loses_its_last_token_which_may_be_half_a_word(tiny_model, tmp_path):
-    renderer = renderer_of(load_policy(tiny_model), tiny_run(tmp_path / "x"))
+    renderer = renderer_of(load_policy(tiny_model))
     *words, end = renderer.completion("Ben has 3 app")
     assert _retold(renderer, "Ben has 3 app", "length") == words[:-1]
     assert _retold(renderer, "Ben has 3 app", "stop") == [*words, end]
 
 
 def test_nobody_knows_whether_the_beginning_of_a_right_trace_is_right(tiny_model, tmp_path):
-    renderer = renderer_of(load_policy(tiny_model), tiny_run(tmp_path / "x"))
+    renderer = renderer_of(load_policy(tiny_model))
     trace = Trace("a", (), "12", (5, 6, 7), "gold", correct=True)
     begun = beginning(trace, renderer, 2)
     assert (begun.ids, begun.text, begun.correct) == ((5, 6), renderer.decode([5, 6]), None)

@@ -2,28 +2,36 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from whit.analysis.perplexity import Predicted, perplexity, solution_loss
 from whit.cli._show import as_json, note, say
-from whit.core.errors import DataError
-from whit.core.files import plain_texts
 from whit.core.types import Interval
 from whit.core.words import plural
-from whit.data.render import Renderer
-from whit.models.load import load_policy, resolve_model
-from whit.prompting.zero_shot import zero_shot
-from whit.recipes.recipe import Recipe
-from whit.stages._score import choose_items
-from whit.stages._setup import formed
-from whit.stages._task import load_task
+
+if TYPE_CHECKING:
+    from whit.analysis.perplexity import Predicted
+    from whit.recipes.recipe import Recipe
 
 
-def of_text(model: str, path: Path, *, dtype: str, device: str) -> Predicted:
+def of_text(model: str, path: Path, *, dtype: str, device: str) -> "Predicted":
+    from whit.analysis.perplexity import perplexity
+    from whit.core.files import plain_texts
+    from whit.models.load import load_policy, resolve_model
+
     return perplexity(load_policy(resolve_model(model), dtype=dtype, device=device), plain_texts(path))
 
 
-def of_solutions(recipe: Recipe, *, dtype: str, device: str) -> Predicted:
+def of_solutions(recipe: "Recipe", *, dtype: str, device: str) -> "Predicted":
     """Of the solutions of a recipe's task and split; of the bare answers where it has none, which is said."""
+    from whit.analysis.perplexity import solution_loss
+    from whit.core.errors import DataError
+    from whit.models.load import load_policy, resolve_model
+    from whit.prompting.zero_shot import zero_shot
+    from whit.stages._model import renderer_of
+    from whit.stages._score import choose_items
+    from whit.stages._setup import formed
+    from whit.stages._task import load_task
+
     task, wanted = load_task(recipe.task), recipe.evaluate
     examples = choose_items(task.take(wanted.split), wanted.items)
     if not examples:
@@ -35,14 +43,10 @@ def of_solutions(recipe: Recipe, *, dtype: str, device: str) -> Predicted:
     elif without:
         note(f"{plural(without, 'item')} of the split '{wanted.split}' without a worked solution left out")
     policy = load_policy(resolve_model(str(recipe.model)), dtype=dtype, device=device)
-    renderer = Renderer(
-        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids,
-        template=recipe.template,
-    )  # fmt: skip
-    return solution_loss(policy, renderer, [(zero_shot(example), text) for example, text in pairs])
+    return solution_loss(policy, renderer_of(policy, recipe.template), [(zero_shot(e), text) for e, text in pairs])
 
 
-def tell_predicted(found: Predicted, *, json: bool) -> None:
+def tell_predicted(found: "Predicted", *, json: bool) -> None:
     if json:
         as_json(asdict(found))
         return

@@ -25,14 +25,12 @@ def attention(
     """Say what attention the answer in the prompt gets, layer by layer, and whether the first token is a sink."""
     from whit.analysis.attention import measured
     from whit.core.types import Split
-    from whit.data.render import Renderer
     from whit.models.load import load_policy, resolve_model
+    from whit.stages._model import renderer_of
     from whit.stages._task import load_task
 
     policy = load_policy(resolve_model(model), device=resolve_device(device))
-    renderer = Renderer(
-        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
-    )
+    renderer = renderer_of(policy, template)
     chosen: Split = split  # type: ignore[assignment]
     found = measured(policy, renderer, load_task(task_spec(task)).take(chosen, items), hide)
     if out is not None:

@@ -17,15 +17,13 @@ def chat(
 ) -> None:
     """Talk to a model in its own chat template."""
     from whit.core.types import Message
-    from whit.data.render import Renderer
     from whit.generation.engine import Engine
     from whit.generation.sampler import Sampling
     from whit.models.load import load_policy, resolve_model
+    from whit.stages._model import renderer_of
 
     policy = load_policy(resolve_model(model), dtype="bfloat16", device=resolve_device(device))
-    renderer = Renderer(
-        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
-    )
+    renderer = renderer_of(policy, template)
     engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)
     sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
     messages: list[Message] = []

@@ -26,10 +26,10 @@ def generate(
     from whit.core.errors import UsageError
     from whit.core.settings import parse_model
     from whit.core.types import Message
-    from whit.data.render import Renderer
     from whit.generation.engine import Engine
     from whit.generation.sampler import Sampling
     from whit.models.load import load_policy, resolve_model
+    from whit.stages._model import renderer_of
 
     chosen = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens}
     sampling = parse_model(Sampling, chosen, "generate")
@@ -37,9 +37,7 @@ def generate(
     if not asked:
         raise UsageError("there is no prompt. Give prompts as arguments, or one a line on standard input.")
     policy = load_policy(resolve_model(model), dtype=dtype, device=resolve_device(device))
-    renderer = Renderer(
-        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
-    )
+    renderer = renderer_of(policy, template)
     engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)
     ids = [renderer.prompt([Message("user", prompt)]) for prompt in asked]
     groups = engine.generate(ids, sampling, num_samples=samples, seed=seed)

@@ -42,10 +42,10 @@ def icl(
     from whit.core.errors import UsageError
     from whit.core.seeds import stream
     from whit.core.types import Interval, Split
-    from whit.data.render import Renderer
     from whit.models.encoder import Encoder
     from whit.models.load import load_policy, resolve_encoder, resolve_model
     from whit.spaces.bank import balanced
+    from whit.stages._model import renderer_of
     from whit.stages._task import load_task
 
     for name, value, known in (("pairs", pairs, ("hints", "examples")), ("retrieval", retrieval, ("states", "bm25"))):
@@ -60,9 +60,7 @@ def icl(
             f"--split {split}: give dev, test or ood. The bank is of train, where each item would find itself."
         )
     policy = load_policy(resolve_model(model), dtype=dtype, device=resolve_device(device))
-    renderer = Renderer(
-        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
-    )
+    renderer = renderer_of(policy, template)
     chosen: Split = split  # type: ignore[assignment]
     data, rng = load_task(task), stream(seed, "icl")
     train, asked = data.take("train"), data.take(chosen)

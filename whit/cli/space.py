@@ -28,7 +28,6 @@ def space(
     """Build a task space of the training split, say layer by layer what its coordinates tell, and keep it."""
     from whit.core.errors import UsageError
     from whit.core.seeds import stream
-    from whit.data.render import Renderer
     from whit.models.load import load_policy, resolve_model
     from whit.prompting.zero_shot import zero_shot
     from whit.report.pictures import curves, scatter, write_pictures
@@ -36,14 +35,13 @@ def space(
     from whit.spaces.build import build_space
     from whit.spaces.probe import plane, profile_of
     from whit.spaces.states import last_states
+    from whit.stages._model import renderer_of
     from whit.stages._task import load_task
 
     if pairs not in ("hints", "examples"):
         raise UsageError(f"--pairs {pairs}: give hints or examples.")
     policy = load_policy(resolve_model(model), dtype=dtype, device=resolve_device(device))
-    renderer = Renderer(
-        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
-    )
+    renderer = renderer_of(policy, template)
     train = load_task(task).take("train")
     chosen = balanced(train, items, stream(seed, "space"))
     ticker = Ticker()

@@ -107,18 +107,15 @@ def _sample(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The rows of a model that is loaded here."""
     from whit.core.ledger import Ledger
-    from whit.data.render import Renderer
     from whit.generation.engine import Engine
     from whit.models.load import load_policy, resolve_model
     from whit.prompting.zero_shot import zero_shot
     from whit.rollouts.texts import write_texts
-    from whit.stages._model import model_artifact
+    from whit.stages._model import model_artifact, renderer_of
 
     path = resolve_model(model)
     policy = load_policy(path, dtype=dtype, device=resolve_device(device))
-    renderer = Renderer(
-        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
-    )
+    renderer = renderer_of(policy, template)
     ledger, ticker = Ledger(), Ticker()
     rows = write_texts(
         output, examples, Engine(policy.decoder, renderer.stop_ids), renderer, zero_shot,

@@ -1,4 +1,4 @@
-"""What is known of a model before its weights are loaded: where it is, its content key, its sizes."""
+"""What is known of a model before its weights are loaded, where it is, its content key, its sizes; and its renderer."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from whit.core.types import Artifact
 from whit.data.render import Renderer
 from whit.models.config import parse_config
 from whit.models.hub import hub_shape
-from whit.models.load import generation_stops, load_tokenizer, read_config, resolve_model
+from whit.models.load import Policy, generation_stops, load_tokenizer, read_config, resolve_model
 
 
 def model_artifact(name: str) -> Artifact:
@@ -22,6 +22,12 @@ def model_shape(name: str) -> Shape:
     path = resolve_model(name)
     config = parse_config(read_config(path))
     return hub_shape(path) if config is None else config.shape
+
+
+def renderer_of(policy: Policy, template: str | None = None) -> Renderer:
+    """The renderer of a loaded model, with its own chat template where none is given."""
+    limit = policy.decoder.config.max_length
+    return Renderer(policy.tokenizer, max_length=limit, more_stops=policy.stop_ids, template=template)
 
 
 def renderer_at(path: Path, template: str | None) -> Renderer:

@@ -8,7 +8,6 @@ import torch
 from whit.core.answers import completion_text
 from whit.core.types import Artifact
 from whit.data.batch import collate
-from whit.data.render import Renderer
 from whit.generation.engine import Engine
 from whit.generation.sampler import Sampling
 from whit.models.load import load_policy
@@ -16,6 +15,7 @@ from whit.models.prepack import bfloat16_pays as bfloat16_pays  # recipes ask fo
 from whit.objectives._types import Term
 from whit.objectives.cross_entropy import cross_entropy
 from whit.prompting.zero_shot import zero_shot
+from whit.stages._model import renderer_of
 from whit.stages._task import TaskData
 from whit.training.loop import step_flops
 from whit.training.optim import Optim, Optimizer
@@ -45,9 +45,7 @@ def probe(
 ) -> Rates:
     """Time one training step and one round of sampling; the weights are left as they were on disk."""
     policy = load_policy(model.path, dtype=dtype, device=device)
-    renderer = Renderer(
-        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=template
-    )
+    renderer = renderer_of(policy, template)
     examples = task.take("train", NUM_PROMPTS)
     prompts = [renderer.prompt(zero_shot(example)) for example in examples]
     engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)

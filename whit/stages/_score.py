@@ -15,7 +15,7 @@ from whit.evaluation.evaluate import evaluate
 from whit.models.load import load_policy
 from whit.prompting.few_shot import few_shot
 from whit.prompting.zero_shot import zero_shot
-from whit.stages._setup import renderer_of
+from whit.stages._model import renderer_of
 from whit.stages._task import load_task
 
 SHOTS = 4  # demonstrations of the few-shot way, where they fit
@@ -38,7 +38,7 @@ def score_model(
     task = load_task(run.task)
     examples = choose_items(task.take(split), items)
     policy = load_policy(model.path, dtype=run.dtype, device=run.device)
-    renderer, shots = renderer_of(policy, run), 0
+    renderer, shots = renderer_of(policy, run.template), 0
     ask: Ask = zero_shot
     if way == "few_shot":
         demonstrations = task.take("train")[:512]

@@ -25,6 +25,7 @@ from whit.models.mask_token import add_mask_token
 from whit.objectives._types import Term
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
+from whit.stages._model import renderer_of
 from whit.training.collapse import collapse
 from whit.training.guards import Guards
 from whit.training.guide import Guide
@@ -91,7 +92,7 @@ def set_up(
     if lora is not None:
         add_lora(policy.decoder, lora, run.seed)
     lr = run.lr_factor * peak_lr(optim, stage, policy.decoder.config.shape, is_lora=lora is not None)
-    renderer = renderer_of(policy, run)
+    renderer = renderer_of(policy, run.template)
     policy.stop_ids = tuple(sorted(renderer.stop_ids))
     projections = values = None
     guide = guided(policy, renderer) if guided is not None else None
@@ -104,13 +105,6 @@ def set_up(
         policy.decoder, optim, lr, beside=projections or values or guide, beside_factor=head_factor or 1.0
     )
     return Trainee(policy, renderer, optimizer, lora, max_tokens, projections, values, guide)
-
-
-def renderer_of(policy: Policy, run: Run) -> Renderer:
-    """The renderer of a policy with the recipe's template."""
-    return Renderer(
-        policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids, template=run.template
-    )
 
 
 def train_and_save(

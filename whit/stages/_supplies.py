@@ -25,6 +25,7 @@ from whit.rollouts.collect import collect
 from whit.stages._defaults import LEARNING_RATES, peak_lr
 from whit.stages._given import given, gold_texts, is_written, of_text, with_texts
 from whit.stages._kinds import GROUPS
+from whit.stages._model import renderer_of
 from whit.stages._own import made_reward
 from whit.stages._setup import open_ended
 from whit.stages._task import load_task
@@ -65,9 +66,7 @@ class Supplies:
 
     @cached_property
     def renderer(self) -> Renderer:
-        policy = self.policy
-        limit = policy.decoder.config.max_length
-        return Renderer(policy.tokenizer, max_length=limit, more_stops=policy.stop_ids, template=self.template)
+        return renderer_of(self.policy, self.template)
 
     @cached_property
     def examples(self) -> list[Example]:

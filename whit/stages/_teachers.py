@@ -22,8 +22,8 @@ from whit.data.sparse import DRAWS
 from whit.data.teacher_cache import HEADER, CacheFacts, TeacherCache, read_facts
 from whit.models.load import Policy, load_policy, resolve_model
 from whit.objectives._types import Term
-from whit.stages._model import model_shape
-from whit.stages._setup import Trainee, renderer_of
+from whit.stages._model import model_shape, renderer_of
+from whit.stages._setup import Trainee
 from whit.training.teachers import Kept, Live, OtherTokens
 
 Alignment = Literal["bytes", "index"]
@@ -192,7 +192,7 @@ def twins(
     alignment: "bytes" compares stretches of tokens that end at the same byte; "index" the first with the first, as ULD did.
     What cannot be aligned, such as a completion that stops inside a character, is left out.
     """
-    renderer, other = trainee.renderer, renderer_of(teacher, run)
+    renderer, other = trainee.renderer, renderer_of(teacher, run.template)
 
     def attach(asked: Sequence[Asked]) -> list[Document]:
         found = (_with_twin(messages, document, renderer, other, alignment) for messages, document in asked)

@@ -29,9 +29,9 @@ from whit.rollouts.batches import plain_document
 from whit.rollouts.collect import collect, figures
 from whit.stages._checks import check_kd
 from whit.stages._from_texts import distil_from_texts, terms_of_texts
-from whit.stages._model import model_shape
+from whit.stages._model import model_shape, renderer_of
 from whit.stages._policy import BatchPolicy, Written, ignored_terms, validation
-from whit.stages._setup import Trainee, gold_documents, in_epochs, renderer_of, set_up, steps_of, train_and_save
+from whit.stages._setup import Trainee, gold_documents, in_epochs, set_up, steps_of, train_and_save
 from whit.stages._task import TaskData, is_file, load_task
 from whit.stages._teachers import (
     OTHER_TOKENS,
@@ -215,7 +215,7 @@ class _Texts:
         if is_student not in self.engines:
             policy = self.trainee.policy if is_student else self.teacher
             assert policy is not None, "a stage without a teacher model has no text of a teacher"
-            renderer = self.trainee.renderer if is_student else renderer_of(policy, self.run)
+            renderer = self.trainee.renderer if is_student else renderer_of(policy, self.run.template)
             self.engines[is_student] = (Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode), renderer)
         engine, renderer = self.engines[is_student]
         # Once each: the same problem again would be answered by the same random numbers.

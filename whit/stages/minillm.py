@@ -22,7 +22,8 @@ from whit.objectives.clipped_surrogate import clipped_surrogate
 from whit.objectives.cross_entropy import cross_entropy
 from whit.objectives.reverse_kl import reverse_kl
 from whit.prompting.zero_shot import zero_shot
-from whit.stages._setup import gold_documents, in_epochs, renderer_of, set_up, train_and_save
+from whit.stages._model import renderer_of
+from whit.stages._setup import gold_documents, in_epochs, set_up, train_and_save
 from whit.stages._task import load_task
 from whit.stages._teachers import live_teacher, load_teacher
 from whit.training.loop import Feed
@@ -64,7 +65,7 @@ def minillm(
     trainee = set_up(start, run, "kd", optim, lora, max_tokens=max_tokens, recompute=recompute)
     policy = load_teacher(str(run.teacher), run)
     teacher = live_teacher([policy], [1.0], trainee.policy, ())
-    renderer, other = trainee.renderer, renderer_of(policy, run)
+    renderer, other = trainee.renderer, renderer_of(policy, run.template)
     duet, rule = Duet(trainee.policy.decoder, policy.decoder, renderer.stop_ids), mixed(teacher_share)
     gold: list[Document] = []
     if text_weight and task.has_rationales:

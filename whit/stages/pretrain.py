@@ -20,7 +20,6 @@ from whit.core.seeds import key64, stream
 from whit.core.settings import Frozen
 from whit.core.types import Artifact, Example
 from whit.data.batch import Document
-from whit.data.render import Renderer
 from whit.data.tokenizer import train_tokenizer
 from whit.models.config import parse_config
 from whit.models.decoder import Decoder
@@ -29,6 +28,7 @@ from whit.objectives._types import Term
 from whit.objectives.cross_entropy import cross_entropy
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
+from whit.stages._model import renderer_of
 from whit.stages._setup import prepare
 from whit.stages._transforms import Transforms, shows
 from whit.training.loop import Feed, train
@@ -101,7 +101,7 @@ def pretrain(
         policy = _new_policy(run, architecture, vocab_size, tokenizer, words)
     else:
         policy = load_policy(start.path, dtype=run.dtype, device=run.device)
-    renderer = Renderer(policy.tokenizer, max_length=policy.decoder.config.max_length, more_stops=policy.stop_ids)
+    renderer = renderer_of(policy)
     policy.stop_ids = tuple(sorted(renderer.stop_ids))
     terms = [Term(cross_entropy)]
     show = shows(transform, policy, run, terms)  # before the optimizer: a mask token may be a new row

@@ -18,8 +18,8 @@ from whit.models.load import load_policy
 from whit.prompting.zero_shot import zero_shot
 from whit.rewards.accuracy import accuracy
 from whit.rollouts.collect import collect
-from whit.stages._model import renderer_at
-from whit.stages._setup import mean_logprob, renderer_of
+from whit.stages._model import renderer_at, renderer_of
+from whit.stages._setup import mean_logprob
 from whit.stages._task import load_task
 from whit.stages._teachers import load_teacher
 from whit.stages._texts import Keep
@@ -57,7 +57,7 @@ def rejection(
     renderer, examples = renderer_at(start.path, run.template), load_task(run.task).take("train")
     student = load_policy(start.path, dtype=run.dtype, device=run.device)
     policy = load_teacher(str(run.teacher), run) if writer == "teacher" else student
-    own = renderer_of(policy, run)
+    own = renderer_of(policy, run.template)
     engine = Engine(policy.decoder, own.stop_ids, decode=own.decode)
     limited = sampling.within(run.max_new_tokens)
 

@@ -20,7 +20,7 @@ from whit.generation.duet import Duet, Text
 from whit.generation.rules import Proposals, reverse_speculative
 from whit.models.load import load_policy
 from whit.prompting.zero_shot import zero_shot
-from whit.stages._setup import renderer_of
+from whit.stages._model import renderer_of
 from whit.stages._task import load_task
 from whit.stages._teachers import check_same_tokens, load_teacher
 from whit.stages._texts import Keep
@@ -58,7 +58,7 @@ def rsd(
     student = load_policy(start.path, dtype=run.dtype, device=run.device)
     teacher = load_teacher(str(run.teacher), run)
     check_same_tokens(start.path.name, student.tokenizer, teacher)
-    renderer, other = renderer_of(student, run), renderer_of(teacher, run)
+    renderer, other = renderer_of(student, run.template), renderer_of(teacher, run.template)
     duet = Duet(student.decoder, teacher.decoder, renderer.stop_ids)
     rule = reverse_speculative(proposals, end_of_turn=renderer.end_of_turn, teacher_ends=other.stop_ids)
 
