@@ -62,7 +62,7 @@ THIRD_PARTY = {
     "evaluation": {"numpy"},
     "stages": {"torch", "transformers", "pydantic"},
     "preflight": {"torch", "transformers"},
-    "analysis": {"torch"},
+    "analysis": {"torch", "numpy"},
     "recipes": {"pydantic"},
     "study": {"numpy", "pydantic", "torch"},  # torch: the number of threads while a study is planned
     "report": {"matplotlib"},

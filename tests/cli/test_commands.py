@@ -219,6 +219,23 @@ def test_evaluate_says_the_loss_of_worked_solutions_or_of_the_bare_answers(whit,
     assert "or --text" in whit("evaluate", tiny_model, "--text", bare, *asked).err
 
 
+def test_one_text_has_no_interval_and_one_that_is_not_utf8_is_named(whit, tiny_model, tmp_path):
+    (tmp_path / "one.txt").write_text("A small text about nothing much.")
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1") * 9)
+    asked = ("evaluate", tiny_model, "--dtype", "float32", "--device", "cpu", "--text")
+    said = whit(*asked, tmp_path / "one.txt")
+    assert "nan" not in said.out and "[" not in said.out and "one text has no interval" in said.err
+    found = json.loads(whit(*asked, tmp_path / "one.txt", "--json").out)
+    assert found["bits_per_byte"]["low"] is None and found["bits_per_byte"]["estimate"] > 0
+    assert "no text in UTF-8" in whit(*asked, tmp_path / "latin.txt").err
+
+
+def test_a_fact_that_no_item_has_is_refused_before_anything_is_scored(whit, tiny_model):
+    table = '{name = "key_values", pairs = [3, 3], size = 4}'
+    said = whit("evaluate", tiny_model, "--task", table, "--by", "dept", "--device", "cpu")
+    assert said.code == 2 and "--by dept" in said.err and "depth" in said.err and "scoring" not in said.err
+
+
 def test_generate_writes_completions_in_the_order_of_the_prompts(whit, tiny_model):
     asked = ("generate", tiny_model, "1 + 1?", "2 + 2?", "--samples", 2, "--temperature", 1, "--max-new-tokens", 8)
     said = whit(*asked, "--dtype", "float32", "--device", "cpu", "--json")

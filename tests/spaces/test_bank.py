@@ -68,7 +68,8 @@ def test_the_strength_is_shared_by_the_layers():
 
 
 @pytest.mark.parametrize(
-    ("nats", "layers"), [([0, 1, 3, 2, 2, 1], [3, 4]), ([0, 0, 0, 0, 0, 1], [2, 3]), ([0, 0, 0, 0, 1, 0], [2, 3])]
+    ("nats", "layers"),
+    [([0, 1, 3, 2, 2, 1], [3, 4]), ([0, 0, 0, 0, 0, 1], [2, 3]), ([0, 0, 0, 0, 1, 0], [2, 3]), ([0.0] * 6, [2, 3])],
 )
 def test_layers_of_prediction_come_after_the_one_that_tells_most(nats, layers):
     assert prediction_layers(nats) == layers

@@ -6,15 +6,20 @@ import pytest
 import torch
 from stage_runs import flops_of, metrics, perform, weights_hash
 
-from whit.core.errors import DataError, RecipeError
+from whit.core.errors import BudgetError, DataError, RecipeError
+from whit.core.ledger import Ledger
+from whit.core.rundir import digest_of
 from whit.data.batch import Document, collate
 from whit.data.render import Renderer
 from whit.models.load import load_policy
 from whit.objectives._types import Term
 from whit.objectives.space_cross_entropy import space_cross_entropy
+from whit.prompting.zero_shot import zero_shot
 from whit.recipes.pipeline import fingerprint
 from whit.recipes.recipe import Recipe
 from whit.spaces.build import build_space
+from whit.spaces.states import flops_of as flops_of_prompts
+from whit.spaces.states import last_states
 from whit.stages._task import load_task
 from whit.testing.run import tiny_run
 from whit.testing.tiny import tiny_decoder, tiny_model
@@ -133,6 +138,32 @@ def test_a_space_of_another_model_or_of_other_labels_is_refused(train, labels, t
     build_space(wide.decoder, renderer, examples, pairs="examples", contexts=2).save(tmp_path / "space")
     with pytest.raises(DataError, match="Make it of this model"):
         train("other", space={**KEPT, "space": str(tmp_path / "space")})
+
+
+def test_a_space_of_other_weights_of_the_same_sizes_is_refused(train, tmp_path, labels, tiny_model):
+    policy = load_policy(tiny_model, dtype="float32")
+    renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
+    space = build_space(policy.decoder, renderer, load_task(str(labels)).take("train"), pairs="examples", contexts=2)
+    space.save(tmp_path / "own", model=digest_of(tiny_model))
+    space.save(tmp_path / "other", model="0123456789abcdef")
+    assert flops_of(train("fits", space={**KEPT, "space": str(tmp_path / "own")})) > 0
+    with pytest.raises(DataError, match="of another model"):
+        train("not", space={**KEPT, "space": str(tmp_path / "other")})
+
+
+def test_a_budget_that_the_space_alone_would_use_up_is_refused_before_it_is_built(train):
+    with pytest.raises(BudgetError, match=r"building the space reads about \d+ prompts.*lower space.contexts"):
+        train("small", budget=1e7, space=SPACE)
+
+
+def test_what_building_is_foretold_to_cost_is_what_it_is_charged_with(tiny_model, labels):
+    policy, examples = load_policy(tiny_model, dtype="float32"), load_task(str(labels)).take("train")
+    renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
+    prompts, ledger = [renderer.prompt(zero_shot(e)) for e in examples], Ledger()
+    last_states(policy.decoder, prompts, [0], ledger)
+    assert flops_of_prompts(policy.decoder.config.shape, prompts[:12], len(prompts)) == pytest.approx(
+        ledger.flops, rel=0.02
+    )
 
 
 def test_a_recipe_with_a_kept_space_is_read_back_as_it_was_written_out(tiny_model, labels, tmp_path):

@@ -12,6 +12,7 @@ from functools import partial
 from statistics import fmean
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from whit.analysis.elsewhere import PANEL
@@ -34,6 +35,7 @@ from whit.spaces.probe import Told, profile_of
 from whit.spaces.retrieval import BM25, Near, Vectors
 from whit.spaces.states import last_states, mean_states
 from whit.stats.intervals import clustered_mean
+from whit.stats.paired import Comparison, compare
 from whit.verifiers._judge import judge
 
 Retrieval = Literal["states", "bm25"]
@@ -61,12 +63,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Found:
-    """Rows, the profile of what states tell by layer, the layers that are pushed, and seconds to make space and bank.
+    """Rows, their paired differences, what states tell by layer, the pushed layers, seconds to make space and bank.
 
     vote: share of the items whose label the nearest examples have, without any model.
     """
 
     rows: list[Row]
+    gains: tuple[Comparison, ...]
     profile: list[Told]
     layers: list[int]
     vote: float
@@ -125,7 +128,15 @@ def compare_in_context(
         prompts = [renderer.prompt(list(ask(item))) for item in items]
         looked = time.perf_counter() - begun
         rows.append(_measured(policy, renderer, name, items, prompts, steering, texts, looked, max_new_tokens))
-    return Found(rows, profile, pushed, vote, seconds)
+    return Found(rows, _gains(rows, items), profile, pushed, vote, seconds)
+
+
+def _gains(rows: Sequence[Row], items: Sequence[Example]) -> tuple[Comparison, ...]:
+    """Of each way against zero-shot, and of each push against the random one of its strength; simultaneous intervals."""
+    pairs = [(row.name, rows[0].name) for row in rows[1:]]
+    pairs += [(row.name, row.name.replace(*PUSHED)) for row in rows if row.name.startswith(PUSHED[0])]
+    scores = {row.name: np.array([row.right], dtype=np.float64) for row in rows}
+    return compare(scores, [item.group for item in items], pairs, fixed=scores)
 
 
 def _check(policy: Policy, bank: Sequence[Example], items: Sequence[Example], layers: Sequence[int]) -> None:
@@ -137,7 +148,7 @@ def _check(policy: Policy, bank: Sequence[Example], items: Sequence[Example], la
             f"{len(items)} items of {len(groups)} groups: an interval needs items of two groups or more. Take more items."
         )
     if wrong := [layer for layer in layers if not 0 <= layer < len(policy.decoder.layers())]:
-        raise UsageError(f"layer {wrong[0]}: the model has {len(policy.decoder.layers())}, from 0.")
+        raise UsageError(f"layers: there is no layer {wrong[0]}. Give some of 0 to {len(policy.decoder.layers()) - 1}.")
 
 
 def _measured(

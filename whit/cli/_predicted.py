@@ -1,5 +1,6 @@
 """How well a model predicts what is there, for `whit evaluate`: plain text, or a task's worked solutions."""
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +49,10 @@ def of_solutions(recipe: "Recipe", *, dtype: str, device: str) -> "Predicted":
 
 def tell_predicted(found: "Predicted", *, json: bool) -> None:
     if json:
-        as_json(asdict(found))
+        plain = asdict(found)
+        for name in ("nats_per_token", "bits_per_byte"):
+            plain[name] = {key: None if math.isnan(value) else value for key, value in plain[name].items()}
+        as_json(plain)
         return
     rows = {
         "perplexity a token": f"{found.perplexity:.3f}",
@@ -58,9 +62,12 @@ def tell_predicted(found: "Predicted", *, json: bool) -> None:
     }
     if found.too_long:
         rows["too long for the context"] = plural(found.too_long, "text")
+    if found.texts == 1:
+        note("one text has no interval: give several, as rows with a column `text`")
     for label, value in rows.items():
         say(f"{label:<24} {value:>24}")
 
 
 def _four(interval: Interval) -> str:
-    return f"{interval.estimate:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
+    told = f"{interval.estimate:.4f}"
+    return told if math.isnan(interval.low) else f"{told} [{interval.low:.4f}, {interval.high:.4f}]"

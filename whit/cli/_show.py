@@ -7,7 +7,7 @@ import time
 from typing import Any, TextIO
 
 from whit.core.parts import names
-from whit.core.words import WIDTH, count, duration, wrapped
+from whit.core.words import WIDTH, count, duration, ranges, wrapped
 
 # What has to be done before a time left is told: the first steps take longer, and the first jobs are shorter.
 MEASURED, MEASURED_SECONDS = 0.05, 5.0
@@ -116,6 +116,10 @@ class StageView:
             counts = {name.replace("_", " "): number for name, number in line["texts"].items() if name != "flops"}
             note("the teacher's texts: " + ", ".join(f"{number:,} {name}" for name, number in counts.items()))
             return
+        if "space" in line:
+            self.ticker.clear()
+            note(_space_words(line["space"]))
+            return
         for made in ("traces", "views", "form"):
             if made in line:
                 self.ticker.clear()
@@ -146,6 +150,13 @@ class StageView:
     def _stage(self, line: dict[str, Any]) -> str:
         of = f" of {self.num_stages}" if self.num_stages > 1 else ""
         return f"stage {line.get('stage', 1)}{of} ({line.get('kind', '')})"
+
+
+def _space_words(found: dict[str, Any]) -> str:
+    if "prompts" in found:
+        return f"building the space of {found['labels']} labels: at most {found['prompts']:,} prompts"
+    layers = f"understanding {ranges(found['understanding'])}, prediction {ranges(found['prediction'])}"
+    return f"the space guides after layers: {layers}"
 
 
 def time_left(elapsed: float, done: float, ahead: float) -> str:

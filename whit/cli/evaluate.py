@@ -1,13 +1,16 @@
 """`whit evaluate MODEL --task T`: the score of any model on any task or file."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from whit.cli._options import RUNS, TASK, Device, Json, Runs, resolve_device, task_spec
 from whit.cli._show import StageView, as_json, note, say, tell_task
 from whit.core.words import plural
+
+if TYPE_CHECKING:
+    from whit.recipes.recipe import Recipe
 
 # Lenient takes an answer in any form; strict, only in the one that the prompt asks for.
 WORDS = {
@@ -78,6 +81,8 @@ def evaluate(
             )
         tell_predicted(of_solutions(recipe, **exact), json=json)
         return
+    if by is not None:
+        _check_fact(recipe, by)
     view = StageView()
     site = Site(runs, device=resolve_device(device), notify=view)
     tell_task(recipe.task)
@@ -109,6 +114,19 @@ def _tell(summary: dict[str, Any]) -> None:
             say(f"{label:<{LABEL}} {Interval(*value).percent():>22}")
         else:
             say(f"{label:<{LABEL}} {value if not isinstance(value, float) else round(value, 1):>22}")
+
+
+def _check_fact(recipe: "Recipe", fact: str) -> None:
+    """Raises UsageError for a fact that no example has, before anything is scored."""
+    from whit.core.errors import UsageError
+    from whit.stages._task import load_task
+
+    known = sorted(
+        {name for example in load_task(recipe.task).take(recipe.evaluate.split) for name in example.metadata}
+    )
+    if fact not in known:
+        told = f"The task's examples have {', '.join(known)}." if known else "The task's examples have none."
+        raise UsageError(f"--by {fact}: there is no such fact. {told}")
 
 
 def _own_task(model: str, columns: str | None) -> Any:

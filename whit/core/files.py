@@ -36,7 +36,12 @@ def plain_texts(path: Path) -> list[str]:
     if path.suffix == ".txt":
         if not path.is_file():
             raise DataError(f"there is no file {path}. Give the path of a text file.")
-        return [path.read_text(encoding="utf-8")]
+        try:
+            return [path.read_text(encoding="utf-8")]
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path} is no text in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
+            ) from error
     rows = read_rows(path)
     if "text" not in rows[0]:
         raise DataError(f"{path} has the columns {', '.join(map(str, rows[0]))}. Call the one of plain text 'text'.")

@@ -1,6 +1,7 @@
 """Numbers and sentences for people: times, sizes, counts, and lines of at most 80 columns."""
 
 import textwrap
+from collections.abc import Iterable
 
 HOURS = 3600.0
 WIDTH = 80
@@ -36,6 +37,17 @@ def count(number: float) -> str:
 def plural(number: int, one: str, several: str = "") -> str:
     """'1 step', '2 steps', '0 studies'. several: where it is not the one with an s."""
     return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """'0, 3-5': numbers in order, neighbours together."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
 
 
 def wrapped(text: str, *, first: str = "", rest: str = "  ", width: int = WIDTH) -> str:

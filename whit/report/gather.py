@@ -21,6 +21,10 @@ CURVES = (
     "completion_tokens",
     "truncated",
     "equal_groups",
+    "compression",
+    "selection",
+    "gradient_cosine",
+    "masked",
 )
 ONE_VOICE = 0.75  # share of a run's samples of an item that give its answer
 AGREED = 2 / 3  # share of the runs that give one and the same answer other than gold

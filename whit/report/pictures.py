@@ -13,7 +13,8 @@ from whit.core.rundir import write_beside
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 MARKS = "os^Dv*PX"
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:44rem;padding:0 1rem;color:#222}
-figure{margin:1.5rem 0}svg{width:100%;height:auto}figcaption{color:#555;font-size:.9rem}h1{font-size:1.3rem}"""
+figure{margin:1.5rem 0}svg{width:100%;height:auto}figcaption{color:#555;font-size:.9rem}h1{font-size:1.3rem;
+overflow-wrap:anywhere}"""
 Points = Sequence[tuple[float, float]]
 
 

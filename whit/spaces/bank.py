@@ -87,9 +87,11 @@ def apart(examples: Sequence[Example], share: float, rng: Random) -> tuple[list[
 
 
 def prediction_layers(nats: Sequence[float]) -> list[int]:
-    """The layers after the one whose states tell most of the label, without the last; else the middle third.
+    """The layers after the one whose states tell most of the label, without the last.
 
-    nats: by layer, of `spaces.probe.information`. The last layer's states are read by the head alone.
+    The middle third where that leaves none, and where no layer tells anything. The last layer's states are read by the
+    head alone. nats: by layer, of `spaces.probe.information`.
     """
     count, best = len(nats), max(range(len(nats)), key=lambda layer: nats[layer])
-    return list(range(best + 1, count - 1)) or list(range(count // 3, max(count // 3 + 1, 2 * count // 3)))
+    after = list(range(best + 1, count - 1)) if nats[best] > 0 else []
+    return after or list(range(count // 3, max(count // 3 + 1, 2 * count // 3)))

@@ -36,26 +36,10 @@ def build_space(
         texts that have another (ours).
     contexts: pairs a label; the same texts serve all labels for "hints". layers: after which; None takes all.
     ask: how an example is asked, without a hint. ledger: is charged for the passes.
-    Raises DataError for fewer than two labels, and for a label with fewer than two texts where "examples" needs them.
+    Raises DataError as `labels_of`, and for a label with fewer than two texts where "examples" needs them.
     """
     chosen = list(range(len(decoder.layers()))) if layers is None else list(layers)
-    found = {example.gold for example in examples}
-    if odd := [example for example in examples if example.gold not in example.choices]:
-        raise DataError(
-            f"the answer '{odd[0].gold}' of {odd[0].id} is none of the labels that the example names: a task space has a "
-            "direction for each label. Take a task of labels, whose verifier is choice."
-        )
-    labels = [label for label in (examples[0].choices if examples else ()) if label in found]
-    if len(labels) < 2 or len(labels) < len(found):
-        raise DataError(
-            f"a task space needs two labels or more, the same for every example, and the examples have {sorted(found)}. "
-            "Take a task of labels."
-        )
-    if LEAST_CONTEXTS * len(labels) > len(examples):
-        raise DataError(
-            f"{len(labels):,} different answers in {len(examples):,} examples are no labels: a space has a direction for "
-            f"each. Take a task of labels with {LEAST_CONTEXTS} texts of each or more."
-        )
+    labels = labels_of(examples)
     rng = stream(seed, "task-space")
     texts = rng.sample(list(examples), min(contexts, len(examples)))
     mean_SD = last_states(decoder, [renderer.prompt(list(ask(e))) for e in texts], chosen, ledger).mean(0)
@@ -76,6 +60,37 @@ def build_space(
             states_USD[[row[i] for i in own]] - states_USD[[row[i] for i in others]] for own, others in drawn
         ])  # fmt: skip
     return TaskSpace.of(labels, chosen, stacked, mean_SD, method, energy)
+
+
+def labels_of(examples: Sequence[Example]) -> list[str]:
+    """The labels that examples have as gold answers, in the order of their choices.
+
+    Raises DataError where they are no labels: fewer than two, of different choices, or nearly one an example.
+    """
+    found = {example.gold for example in examples}
+    if odd := [example for example in examples if example.gold not in example.choices]:
+        raise DataError(
+            f"the answer '{odd[0].gold}' of {odd[0].id} is none of the labels that the example names: a task space has a "
+            "direction for each label. Take a task of labels, whose verifier is choice."
+        )
+    labels = [label for label in (examples[0].choices if examples else ()) if label in found]
+    if len(labels) < 2 or len(labels) < len(found):
+        raise DataError(
+            f"a task space needs two labels or more, the same for every example, and the examples have {sorted(found)}. "
+            "Take a task of labels."
+        )
+    if LEAST_CONTEXTS * len(labels) > len(examples):
+        raise DataError(
+            f"{len(labels):,} different answers in {len(examples):,} examples: a space has a direction for each, of "
+            f"{LEAST_CONTEXTS} texts or more. Take a task of labels, or more examples."
+        )
+    return labels
+
+
+def num_prompts(examples: Sequence[Example], pairs: Pairs, contexts: int) -> int:
+    """How many prompts a model reads to build a space, at most. Raises DataError as `labels_of`."""
+    own, num_labels = min(contexts, len(examples)), len(labels_of(examples))
+    return own + (2 * own * num_labels if pairs == "hints" else min(len(examples), 2 * own * num_labels))
 
 
 def _paired(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from whit.core.flops import forward_flops
+from whit.core.flops import Shape, forward_flops
 from whit.core.ledger import Ledger
 from whit.data.batch import Document, collate
 from whit.data.sharing import micro_batches, work
@@ -56,6 +56,17 @@ def _states(
         cost = forward_flops(shape, tokens, 0, pairs)
         ledger.charge("prepass", flops=cost, tokens=tokens, seconds=time.perf_counter() - started)
     return found
+
+
+def flops_of(shape: Shape, some: Sequence[Sequence[int]], number: int) -> float:
+    """What `last_states` of `number` prompts is charged with, about, where these are some of them."""
+    shared = _beginning(some)
+    documents = [Document(ids, ((shared, len(ids)),) if shared else ()) for ids in some]
+    (first_tokens, _, first_pairs), (tokens, _, pairs) = work(documents[:1]), work(documents)
+    more = (number - 1) / max(1, len(some) - 1)
+    return forward_flops(
+        shape, first_tokens + more * (tokens - first_tokens), 0, first_pairs + more * (pairs - first_pairs)
+    )
 
 
 def _beginning(prompts: Sequence[Sequence[int]]) -> int:

@@ -85,13 +85,15 @@ class TaskSpace:
         bases = tuple(basis_RD @ turn_DD for basis_RD in self.bases)
         return TaskSpace(self.labels, self.layers, self.base_SKD @ turn_DD, self.mean_SD, self.length_SK, bases)
 
-    def save(self, directory: Path) -> None:
-        """`space.json` and `space.safetensors`."""
+    def save(self, directory: Path, model: str = "") -> None:
+        """`space.json` and `space.safetensors`. model: the content key of the one that it is of, for who reads it."""
         directory.mkdir(parents=True, exist_ok=True)
         tensors = {"base_SKD": self.base_SKD, "mean_SD": self.mean_SD, "length_SK": self.length_SK}
         tensors |= {f"basis_{index}": basis for index, basis in enumerate(self.bases)}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, directory / "space.safetensors")
-        (directory / "space.json").write_text(json.dumps({"labels": self.labels, "layers": self.layers}))
+        (directory / "space.json").write_text(
+            json.dumps({"labels": self.labels, "layers": self.layers, "model": model})
+        )
 
     @classmethod
     def load(cls, directory: Path) -> "TaskSpace":

@@ -14,9 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from whit.core.errors import DataError, RecipeError
+from whit.core.errors import BudgetError, DataError, RecipeError
+from whit.core.files import read_record
 from whit.core.parts import inputs
-from whit.core.rundir import Run
+from whit.core.rundir import Run, digest_of
 from whit.core.seeds import key64, stream
 from whit.core.settings import Frozen
 from whit.core.types import Artifact, Example
@@ -27,9 +28,9 @@ from whit.models.load import Policy, load_policy
 from whit.objectives._types import PerToken, Term
 from whit.prompting.zero_shot import zero_shot
 from whit.spaces.bank import apart
-from whit.spaces.build import Pairs, build_space
+from whit.spaces.build import Pairs, build_space, labels_of, num_prompts
 from whit.spaces.probe import profile_of
-from whit.spaces.states import last_states
+from whit.spaces.states import flops_of, last_states
 from whit.spaces.task_space import TaskSpace
 from whit.stages._own import PartSpec, made_part
 from whit.stages._setup import SCORED_TOKENS, Trainee
@@ -41,6 +42,7 @@ from whit.training.teachers import Live
 PROBED = 400  # training texts that choose the layers
 LOOKS_EVERY, LOOKS_AT = 100, 8  # steps, documents: at the angle between the gradients
 NUM_UNDERSTANDING = 2
+SOME = 64  # prompts that tell how long all are
 PROBE_FACTOR = 10.0  # learning rate of a learned classifier, which begins at 0, in those of the policy
 Layer = Annotated[int, Field(ge=0)]
 
@@ -141,6 +143,7 @@ class Guidance:
             if not self.settings.understanding:  # other texts choose the layers than those that make the space
                 share = PROBED / max(4 * PROBED, len(built))
                 built, judged = apart(built, share, stream(self.run.seed, "space-probe"))
+            self._check_budget(policy, renderer, built, judged)
             space = self._built(policy, renderer, built, None)
         else:
             judged = stream(self.run.seed, "space-probe").sample(self.examples, min(PROBED, len(self.examples)))
@@ -211,6 +214,22 @@ class Guidance:
             policy.decoder, renderer, examples, pairs=self.settings.pairs, contexts=self.settings.contexts,
             layers=layers, seed=self.run.seed, ledger=self.run.ledger,
         )  # fmt: skip
+
+    def _check_budget(
+        self, policy: Policy, renderer: Renderer, built: Sequence[Example], judged: Sequence[Example]
+    ) -> None:
+        """Raises BudgetError where the passes that build the space, and choose the layers, leave nothing to train with."""
+        number = num_prompts(built, self.settings.pairs, self.settings.contexts) + len(judged)
+        self.run.notify({"space": {"labels": len(labels_of(built)), "prompts": number}})
+        some = [renderer.prompt(zero_shot(example)) for example in built[:SOME]]
+        needed = flops_of(policy.decoder.config.shape, some, number)
+        if not self.run.ledger.fits(needed):
+            raise BudgetError(
+                f"building the space reads about {number:,} prompts, {needed:.2g} FLOPs, and the stage has "
+                f"{self.run.ledger.limit_flops:.2g}: nothing is left to train with. Raise the budget, lower "
+                'space.contexts, take space.pairs = "examples", name space.understanding, which spares the probe, or keep '
+                "a space (`whit space`) and give it as space.space."
+            )
 
     def _layers(
         self, space: TaskSpace, policy: Policy, renderer: Renderer, judged: Sequence[Example]
@@ -302,6 +321,9 @@ def _name(guide: SpaceGuide) -> str:
 
 def _check_fits(space: TaskSpace, path: Path, policy: Policy, examples: Sequence[Example]) -> None:
     """Raises DataError for a kept space of another model, or of other labels."""
+    made_of = read_record(path / "space.json").get("model")
+    if made_of and made_of != digest_of(policy.path):
+        raise DataError(f"{path} is a space of another model than {policy.path}. Make one of this: `whit space`.")
     width, count = policy.decoder.config.shape.width, len(policy.decoder.layers())
     if space.base_SKD.shape[-1] != width or max(space.layers) >= count:
         raise DataError(

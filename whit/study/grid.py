@@ -204,7 +204,8 @@ def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:
         named = {key: value for key, value in settings.items() if key != "name"}
         group_size = bind("algorithm", settings["name"], named)().group_size
         return float(stage["prompts_per_step"] * group_size * (forward + update))
-    sampling = stage["own_prompts"] * stage["own_samples"] * forward if stage.get("source") == "own" else 0.0
+    sampling = _space_flops(stage.get("space"), shape, rates)
+    sampling += stage["own_prompts"] * stage["own_samples"] * forward if stage.get("source") == "own" else 0.0
     if stage["kind"] in ("rejection", "prefixes", "rsd"):  # both models write in rsd
         writers = 2 if stage["kind"] == "rsd" else 1
         return float(stage["prompts_per_round"] * stage["samples"] * forward * writers)
@@ -213,6 +214,14 @@ def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:
     taught = 2 * forward if stage["kind"] == "kd" else 0.0
     views = 2 if stage["kind"] == "step_by_step" else 1
     return float(sampling + views * stage.get("batch_documents", 1) * (update + taught))
+
+
+def _space_flops(space: Mapping[str, Any] | None, shape: Shape, rates: Rates) -> float:
+    """Operations that build a task space of two labels: of more it takes more, and how many there are is not read here."""
+    if space is None or space["space"] is not None or not (space["compression"] or space["selection"]):
+        return 0.0
+    prompts = space["contexts"] * (5 if space["pairs"] == "hints" else 3)
+    return float(prompts * forward_flops(shape, rates.prompt_tokens, 0, causal_pairs(rates.prompt_tokens)))
 
 
 def write_study(path: Path, study: Study) -> None:

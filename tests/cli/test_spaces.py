@@ -1,0 +1,75 @@
+"""`whit space` and `whit icl` as a user meets them: on a file of their own, what they say, what they refuse at once."""
+
+import json
+
+import pytest
+
+WORDS = {
+    "fruit": ("apple", "pear", "plum", "fig"),
+    "tool": ("saw", "axe", "file", "drill"),
+    "bird": ("crow", "owl", "wren", "kite"),
+}
+FAST = ("--pairs", "examples", "--contexts", 3, "--device", "cpu")
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A user's file of three labels, in columns that have to be named."""
+    rows = [
+        {"said": f"I have the {WORDS[label][n // 3 % 4]} of number {n}.", "kind": label}
+        for n in range(90) for label in [list(WORDS)[n % 3]]
+    ]  # fmt: skip
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return "--task", path, "--columns", "prompt=said,answer=kind"
+
+
+def test_icl_says_each_way_and_how_they_differ_item_by_item(whit, tiny_model, own):
+    said = whit("icl", tiny_model, *own, *FAST, "--items", 50, "--bank", 30, "--layers", 0, "--max-new-tokens", 2)
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert max(map(len, lines)) <= 80 and lines[0].endswith("30 examples in the bank, 3 labels")
+    pairs = [line.split()[:3] for line in lines if " less " in line]
+    assert pairs == [[a, "less", b] for a, b in (
+        ("texts", "zero-shot"), ("ic-icl", "zero-shot"), ("random", "zero-shot"), ("ic-icl", "random"),
+    )]  # fmt: skip
+    assert any(line.startswith("pushed after layers 0;") for line in lines)
+    assert "all of them are asked" in said.err and "said" in said.err  # the columns that it read
+
+
+def test_the_intervals_of_a_way_against_itself_hold_0(whit, tiny_model, own):
+    said = whit("icl", tiny_model, *own, *FAST, "--bank", 30, "--strength", 0, "--max-new-tokens", 2, "--json")
+    gains = {(gain["a"], gain["b"]): gain["difference"] for gain in json.loads(said.out)["gains"]}
+    for pair in (("ic-icl", "zero-shot"), ("ic-icl", "random")):
+        assert gains[pair]["estimate"] == 0 and gains[pair]["low"] < 0 < gains[pair]["high"]
+
+
+def test_space_takes_a_table_and_says_on_how_many_texts_the_probe_was_judged(whit, tiny_model, own, tmp_path):
+    pytest.importorskip("matplotlib")
+    table = f'{{name = "{own[1]}", columns = "{own[3]}"}}'
+    said = whit("space", tiny_model, tmp_path / "space", "--task", table, *FAST, "--items", 36)
+    assert said.code == 0, said.err
+    assert "built of 18 texts; probe: 9 to fit, 9 to judge" in said.out
+    assert (tmp_path / "space" / "space.html").exists() and max(map(len, said.out.splitlines()[:-1])) <= 80
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("icl", "MODEL", "OWN", "--bank", 4), "3 labels, and each takes 3 examples"),
+        (("icl", "MODEL", "OWN", "--layers", "1-0"), "--layers 1-0"),
+        (("icl", "MODEL", "OWN", "--layers", "7"), "there is no layer 7. Give some of 0 to 1"),
+        (("icl", "MODEL", "SUMS"), "none of the labels"),
+        (("space", "MODEL", "FILE", "OWN"), "is a file, and a space is kept in a directory"),
+        (("space", "MODEL", "DIR", "OWN", "--items", 8), "each takes 4 examples"),
+        (("space", "MODEL", "DIR", "SUMS"), "none of the labels"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_before_the_model_reads_anything(
+    whit, tiny_model, sums, own, tmp_path, asked, told
+):
+    names = {"MODEL": [tiny_model], "OWN": own, "SUMS": ("--task", sums), "FILE": [own[1]], "DIR": [tmp_path / "space"]}
+    words = [word for one in asked for word in names.get(one, [one])]
+    said = whit(*words, *FAST)
+    assert said.code in (1, 2) and told in " ".join(said.err.split())
+    assert "building the space" not in said.err or "layer 7" in told
