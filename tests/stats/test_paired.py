@@ -72,6 +72,7 @@ def test_pipelines_that_never_differ_are_not_known_to_be_equal() -> None:
     row = compare({"a": arm, "b": arm}, range(120), [("a", "b")], fixed={"a", "b"})[0]
     assert (row.difference.estimate, row.p_value) == (0.0, 1.0)
     assert row.standard_error == pytest.approx(1 / 120)
+    assert (row.difference.low, row.difference.high) == pytest.approx((-1.98 / 120, 1.98 / 120), rel=1e-2)
 
 
 def test_a_larger_family_asks_for_more() -> None:

@@ -129,7 +129,8 @@ def _compare(parts: Components, pairs: Sequence[tuple[str, str]], level: float) 
 
     drawn_BC, variances_BC = parts.redraw(contrasts_CP, NUM_DRAWS, np.random.default_rng(key64(0, "max_t")))
     largest_B = np.sort(_normal_scale(drawn_BC / np.sqrt(np.maximum(variances_BC, least)), df_C).max(1))
-    quantiles_C = _t_scale(float(np.quantile(largest_B, level)), df_C)
+    quantile = float(np.quantile(largest_B, level)) or float(ndtri((1 + level) / 2))  # 0: no pair ever differs
+    quantiles_C = _t_scale(quantile, df_C)
     num_beyond_C = NUM_DRAWS - np.searchsorted(largest_B, _normal_scale(differences_C / errors_C, df_C))
     p_values_C = (1 + num_beyond_C) / (1 + NUM_DRAWS)
     lows_C, highs_C = differences_C - quantiles_C * errors_C, differences_C + quantiles_C * errors_C
