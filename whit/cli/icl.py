@@ -135,5 +135,5 @@ def _tell(found: "Found") -> None:
             f"coordinates tell most of the label after layer {best}: {nats:.2f} nats, {100 * accuracy:.0f} % by a probe"
         )
     else:
-        say("a probe reads nothing of the label from the coordinates, after any layer: a larger --bank may tell more")
+        say("a probe reads nothing of the label after any layer: give a larger --bank")
     say(f"pushed after layers {ranges(found.layers)}; space and bank took {duration(found.seconds)}")
