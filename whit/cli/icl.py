@@ -117,12 +117,12 @@ def _bank_and_items(spec: Any, split: str, bank: int, items: int, seed: int) -> 
 
 
 def _tell(found: "Found") -> None:
-    say("                accuracy, lenient   strict  prompt tokens  prefill s  decode s  text")
+    say("                accuracy, lenient   strict   prompt  prefill s  decode s  text")
     for row in found.rows:
         strict = f"{100 * row.strict[0]:.1f} %"
-        say(f"{row.name:<12} {Interval(*row.accuracy).percent():>20}  {strict:>7}  {row.prompt_tokens:>13.0f}  "
+        say(f"{row.name:<12} {Interval(*row.accuracy).percent():>20}  {strict:>7}  {row.prompt_tokens:>7.0f}  "
             f"{row.prefill:>9.1f}  {row.decode:>8.1f}  {row.bits_per_byte:>4.2f}")  # fmt: skip
-    say("text: bits per byte of plain text while every state is pushed so")
+    say("prompt: its tokens; text: bits a byte of plain text while every state is pushed")
     say("paired by item, in points, all intervals at once:")
     for gain in found.gains:
         estimate, low, high = (100 * value for value in astuple(gain.difference))
