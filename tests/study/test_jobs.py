@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from whit.core.errors import BudgetError, RecipeError
-from whit.core.flops import Shape
+from whit.core.flops import Shape, causal_pairs, forward_flops
 from whit.recipes.machine import Rates
 from whit.study.grid import (
     choose_pipelines,
@@ -172,3 +172,15 @@ def test_two_views_of_an_example_cost_twice_and_a_stage_that_asks_no_model_nothi
         )
     )
     assert twice == [2 * once[0]] and made == [0.0, once[0]]
+
+
+def test_a_space_that_has_to_be_built_needs_a_larger_budget_and_a_kept_one_does_not(tmp_path):
+    def needed(**space):
+        stage = {"kind": "sft", "source": "answers", "batch_documents": 8, "space": space}
+        return smallest_budgets(study(("a", [stage])).recipe("a", 0), SHAPE, RATES)[0]
+
+    plain = needed(compression=0.0, selection=0.0)
+    prompt = forward_flops(SHAPE, RATES.prompt_tokens, 0, causal_pairs(RATES.prompt_tokens))
+    assert needed(contexts=10) == pytest.approx(plain + 50 * prompt)  # for and against each of two labels, and plain
+    assert needed(contexts=10, pairs="examples") == pytest.approx(plain + 30 * prompt)
+    assert needed(space=str(tmp_path)) == plain

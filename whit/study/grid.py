@@ -218,7 +218,7 @@ def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:
 
 def _space_flops(space: Mapping[str, Any] | None, shape: Shape, rates: Rates) -> float:
     """Operations that build a task space of two labels: of more it takes more, and how many there are is not read here."""
-    if space is None or space["space"] is not None or not (space["compression"] or space["selection"]):
+    if space is None or space.get("space") is not None or not (space["compression"] or space["selection"]):
         return 0.0
     prompts = space["contexts"] * (5 if space["pairs"] == "hints" else 3)
     return float(prompts * forward_flops(shape, rates.prompt_tokens, 0, causal_pairs(rates.prompt_tokens)))
