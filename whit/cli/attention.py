@@ -1,7 +1,7 @@
 """`whit attention MODEL --task T`: where a model looks when it begins to answer."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,29 +43,47 @@ def attention(
     for layer, (first, entropy) in enumerate(zip(found["first"], found["entropy"], strict=True)):
         shares = [found[name][layer] if name in found else float("nan") for name in ("answer", "before")]
         say(f"{layer:>5}   {shares[0]:>12.1%}   {shares[1]:>9.1%}   {first:>11.1%}   {entropy:>13.2f}")
-    if "sink" in found:
-        say(f"the first token is a sink of {found['sink']:.1%} of heads (64 tokens, share above 30 %)")
-    if "decay" in found:
-        say(
-            f"hidden tokens receive {-found['decay']:+.1%}, the variance over the others changes by "
-            f"{found['variance_gain']:+.1%}"
-        )
-    elif hide:
+    for line in _sums(found):
+        say(line)
+    if "decay" not in found and hide:
         note("the model has no mask token, so nothing was hidden")
     if out is not None:
         say(str(out))
 
 
-def _draw(target: Path, model: str, task: str, found: dict) -> None:  # type: ignore[type-arg]
+def _sums(found: dict[str, Any]) -> list[str]:
+    """What is said of all layers together."""
+    lines = []
+    if "sink" in found:
+        lines.append(f"the first token is a sink of {found['sink']:.1%} of heads (64 tokens, share above 30 %)")
+    if "decay" in found:
+        lines.append(
+            f"hidden tokens receive {-found['decay']:+.1%}, the variance over the others changes by "
+            f"{found['variance_gain']:+.1%}"
+        )
+    return lines
+
+
+def _draw(target: Path, model: str, task: str, found: dict[str, Any]) -> None:
     from whit.report.pictures import curves, write_pictures
 
-    shares = {"first token": found["first"]}
+    def by_layer(**shares: str) -> dict[str, list[tuple[int, float]]]:
+        return {
+            label.replace("_", " "): list(enumerate(found[name])) for label, name in shares.items() if name in found
+        }
+
+    figures = [(
+        curves(by_layer(first_token="first", before_the_answer="before"), "layer", "share of attention", low=0, high=1),
+        f"What the token that begins the answer attends to, a mean over heads and {found['examples']} prompts. "
+        + " ".join(f"{line[0].upper()}{line[1:]}." for line in _sums(found)),
+    )]  # fmt: skip
     if "answer" in found:
-        shares |= {"the answer": found["answer"], "before the answer": found["before"]}
-    by_layer = {name: list(enumerate(values)) for name, values in shares.items()}
-    write_pictures(target, f"Attention of {model} on {task}", [
-        (curves(by_layer, "layer", "share of attention", low=0, high=1),
-         f"What the token that begins the answer attends to, a mean over heads and {found['examples']} prompts."),
-        (curves({"entropy": list(enumerate(found["entropy"]))}, "layer", "nats", low=0),
-         "Entropy of that attention: low where a head looks at few tokens."),
-    ])  # fmt: skip
+        figures.append((
+            curves(by_layer(the_answer="answer"), "layer", "share of attention", low=0),
+            f"The share of the answer's own tokens, where it stands in the prompt: {found['with_answer']} of them.",
+        ))  # fmt: skip
+    figures.append((
+        curves(by_layer(entropy="entropy"), "layer", "nats", low=0),
+        "Entropy of that attention: low where a head looks at few tokens.",
+    ))  # fmt: skip
+    write_pictures(target, f"Attention of {model} on {task}", figures)
