@@ -124,12 +124,15 @@ class Guidance:
     """A space at work in a stage. `guide` is given to `set_up`, then `join` makes terms and models of a step.
 
     examples: of the training split, one a document, in their order.
+    Raises DataError, before a model is loaded, for examples whose answers are no labels.
     """
 
     terms: list[Term]
     forward: Forward
 
     def __init__(self, settings: SpaceGuide, run: Run, examples: Sequence[Example]):
+        if settings.space is None:
+            labels_of(examples)
         self.settings, self.run, self.examples = settings, run, examples
         self.understanding: list[int] = []
         self.prediction: list[int] = []
