@@ -1,8 +1,12 @@
 """`whit space` and `whit icl` as a user meets them: on a file of their own, what they say, what they refuse at once."""
 
 import json
+import re
+import shutil
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 WORDS = {
     "fruit": ("apple", "pear", "plum", "fig"),
@@ -51,6 +55,52 @@ def test_space_takes_a_table_and_says_on_how_many_texts_the_probe_was_judged(whi
     assert said.code == 0, said.err
     assert "built of 18 texts; probe: 9 to fit, 9 to judge" in said.out
     assert (tmp_path / "space" / "space.html").exists() and max(map(len, said.out.splitlines()[:-1])) <= 80
+
+
+def test_space_beside_that_of_before_a_training_is_asked_in_both_directions(whit, tiny_model, own, tmp_path):
+    pytest.importorskip("matplotlib")
+    asked = ("space", tiny_model, tmp_path / "old", *own, *FAST, "--items", 36)
+    assert whit(*asked).code == 0
+    said = whit("space", tiny_model, tmp_path / "new", *own, *FAST, "--items", 36, "--before", tmp_path / "old")
+    assert said.code == 0, said.err
+    rows = [line.split() for line in said.out.splitlines() if re.match(r" +\d+  ", line)]
+    assert len(rows) == 2 and all(row[1:4] == row[4:7] == row[7:10] for row in rows)  # nothing was trained in between
+    assert json.loads((tmp_path / "old" / "profile.json").read_text()) == json.loads(
+        (tmp_path / "new" / "profile.json").read_text()
+    )
+    page = (tmp_path / "new" / "space.html").read_text()
+    assert page.count("<figure>") == 3
+    assert max(map(len, said.out.splitlines()[:-1])) <= 80
+
+
+def test_the_same_directions_tell_what_a_training_moved(whit, tiny_model, own, tmp_path):
+    """Noise on the embeddings stands for the training."""
+    pytest.importorskip("matplotlib")
+    noisy = shutil.copytree(tiny_model, tmp_path / "noisy")
+    weights = load_file(noisy / "model.safetensors")
+    name = next(name for name in weights if "embed" in name)
+    weights[name] += torch.randn(weights[name].shape, generator=torch.Generator().manual_seed(0)) * weights[name].std()
+    save_file(weights, noisy / "model.safetensors", metadata={"format": "pt"})
+    assert whit("space", tiny_model, tmp_path / "old", *own, *FAST, "--items", 36).code == 0
+    said = whit("space", noisy, tmp_path / "new", *own, *FAST, "--items", 36, "--before", tmp_path / "old")
+    row = next(line.split() for line in said.out.splitlines() if re.match(r" +1  ", line))
+    own_kept, before_kept, moved_kept = row[3], row[6], row[9]
+    assert before_kept == f"{json.loads((tmp_path / 'old' / 'profile.json').read_text())['kept'][1]:.0%}"
+    assert len({own_kept, before_kept, moved_kept}) == 3
+
+
+def test_a_space_of_other_texts_or_none_is_no_space_of_before(whit, tiny_model, own, tmp_path):
+    pytest.importorskip("matplotlib")
+    asked = ("space", tiny_model, tmp_path / "old", *own, *FAST, "--items", 36)
+    assert whit(*asked).code == 0
+    others = whit(
+        "space", tiny_model, tmp_path / "new", *own, *FAST, "--items", 36, "--seed", 1, "--before", tmp_path / "old"
+    )
+    assert others.code == 1 and "read from other texts" in " ".join(others.err.split())
+    none = whit("space", tiny_model, tmp_path / "new", *own, *FAST, "--items", 36, "--before", tmp_path / "none")
+    assert none.code == 1 and "holds no task space" in " ".join(none.err.split())
+    over = whit(*asked, "--before", tmp_path / "old")
+    assert over.code != 0 and "written over" in " ".join(over.err.split())
 
 
 @pytest.mark.parametrize(

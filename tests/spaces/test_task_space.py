@@ -89,6 +89,14 @@ def test_denoising_is_a_projection_on_fewer_directions():
     torch.testing.assert_close(projector_DD @ projector_DD, projector_DD, atol=1e-6, rtol=1e-6)
 
 
+def test_kept_is_the_share_of_a_states_square_that_lies_in_the_space():
+    """mean (1, 0, 0, 0), a basis of the second and third axis: of (1, 3, 0, 4) less the mean 9 of 25 are kept."""
+    plane_RD, mean_SD = torch.eye(4)[1:3], torch.eye(4)[:1]
+    found = TaskSpace(("a", "b"), (0,), plane_RD[None], mean_SD, torch.ones(1, 2), (plane_RD,))
+    states_NSD = torch.tensor([[[1.0, 3.0, 0.0, 4.0]], [[1.0, 1.0, 2.0, 0.0]], [[6.0, 0.0, 0.0, 1.0]]])
+    torch.testing.assert_close(found.kept(states_NSD), torch.tensor([[9 / 25], [1.0], [0.0]]))
+
+
 def test_coordinates_read_off_which_label_a_state_has():
     wanted_KD, found = space()
     noise = 0.1 * torch.randn(6, WIDTH, generator=generator(9)) / WIDTH**0.5

@@ -61,6 +61,12 @@ class TaskSpace:
             found.append(kept_ND @ self.base_SKD[s].T / (centred_NSD[:, s].norm(dim=-1, keepdim=True) + EPS))
         return torch.stack(found, 1)
 
+    def kept(self, states_NSD: Tensor) -> Tensor:
+        """[N, S]: the share of each state's squared length, less the mean, that denoising keeps."""
+        centred_NSD = states_NSD.float() - self.mean_SD
+        parts = [(centred_NSD[:, s] @ basis_RD.T).square().sum(-1) for s, basis_RD in enumerate(self.bases)]
+        return torch.stack(parts, 1) / centred_NSD.square().sum(-1).clamp(min=EPS)
+
     def vectors(self, coordinates_NSK: Tensor) -> Tensor:
         """[N, S, D]: the directions of length 1 that coordinates stand for; 0 where they are all 0."""
         mixed_NSD: Tensor = torch.einsum("nsk,skd->nsd", coordinates_NSK, self.base_SKD)

@@ -1,0 +1,124 @@
+"""What a model's states tell of a task's labels, layer by layer, in its own space and in an earlier one."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from whit.core.errors import DataError
+from whit.core.files import read_record
+from whit.core.rundir import write_beside
+from whit.core.seeds import stream
+from whit.core.types import Example
+from whit.data.render import Renderer
+from whit.models.load import Policy
+from whit.prompting.zero_shot import zero_shot
+from whit.spaces.bank import apart
+from whit.spaces.build import Pairs, build_space
+from whit.spaces.probe import plane, profile_of
+from whit.spaces.states import last_states
+from whit.spaces.task_space import TaskSpace
+
+FILE = "profile.json"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """By layer. nats, accuracy: of a held-out probe of the coordinates, as `Told`; kept: share of a state in the space.
+
+    texts: ids of the examples whose states were read, a random half of them to fit the probe.
+    """
+
+    layers: list[int]
+    nats: list[float]
+    accuracy: list[float]
+    kept: list[float]
+    texts: list[str]
+
+    @property
+    def best(self) -> int:
+        """The place in `layers` where the coordinates tell most."""
+        return max(range(len(self.nats)), key=lambda place: self.nats[place])
+
+    def save(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_beside(directory / FILE, json.dumps(asdict(self)))
+
+    @classmethod
+    def load(cls, directory: Path) -> "Profile":
+        """Raises DataError where there is none."""
+        if not (directory / FILE).exists():
+            raise DataError(
+                f"{directory} holds no profile of a space ({FILE}). `whit space MODEL DIR --task T` makes one."
+            )
+        return cls(**read_record(directory / FILE))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A space and its profile, of so many texts that built it; the judged texts by label, on two components.
+
+    earlier: the profile of the model before a training. in_earlier: of this model, in the space of that one.
+    """
+
+    space: TaskSpace
+    profile: Profile
+    built: int
+    points: dict[str, list[tuple[float, float]]]
+    earlier: Profile | None = None
+    in_earlier: Profile | None = None
+
+
+def see_space(
+    policy: Policy, renderer: Renderer, examples: Sequence[Example], *, pairs: Pairs = "hints", contexts: int = 64,
+    seed: int = 0, before: Path | None = None, notify: Callable[[str], None] = lambda _: None,
+) -> Seen:  # fmt: skip
+    """Build a space of one half of the examples of each label, and ask a probe of the other half's states.
+
+    before: a directory that `Seen.profile` and `Seen.space` of an earlier model were kept in, such as the one that a
+        training began with: the states are read with its directions too.
+    Raises DataError as `build_space`, and for an earlier space of other labels, states or texts.
+    """
+    built, judged = apart(examples, 0.5, stream(seed, "space-probe"))
+    texts = [example.id for example in judged]
+    earlier = None if before is None else _earlier(before, texts, policy)
+    notify("building the space")
+    space = build_space(policy.decoder, renderer, built, pairs=pairs, contexts=contexts, seed=seed)
+    notify("asking the probe")
+    states_NSD = last_states(policy.decoder, [renderer.prompt(zero_shot(e)) for e in judged], space.layers)
+    gold = [space.labels.index(example.gold) for example in judged]
+
+    def profile(of: TaskSpace) -> Profile:
+        told = profile_of(of, states_NSD, gold, seed)
+        kept = of.kept(states_NSD).mean(0).tolist()
+        return Profile(list(of.layers), [one.nats for one in told], [one.accuracy for one in told], kept, texts)
+
+    own = profile(space)
+    points = _by_label(space, space.coordinates(states_NSD)[:, own.best], gold)
+    if earlier is None:
+        return Seen(space, own, len(built), points)
+    return Seen(space, own, len(built), points, earlier[1], profile(earlier[0]))
+
+
+def _earlier(directory: Path, texts: Sequence[str], policy: Policy) -> tuple[TaskSpace, Profile]:
+    space, profile = TaskSpace.load(directory), Profile.load(directory)
+    if profile.texts != list(texts):
+        raise DataError(
+            f"{directory} was read from other texts than these: give the --task, --items and --seed that it was made with."
+        )
+    width, count = policy.decoder.config.shape.width, len(policy.decoder.layers())
+    if space.mean_SD.shape[-1] != width or space.layers[-1] >= count:
+        raise DataError(
+            f"{directory} is the space of a model with states of width {space.mean_SD.shape[-1]} after layers up to "
+            f"{space.layers[-1]}, and this one has {count} layers of width {width}: give a model that was trained from it."
+        )
+    return space, profile
+
+
+def _by_label(space: TaskSpace, coordinates_NK: Tensor, gold: Sequence[int]) -> dict[str, list[tuple[float, float]]]:
+    found: dict[str, list[tuple[float, float]]] = {}
+    for (a, b), label in zip(plane(coordinates_NK).tolist(), gold, strict=True):
+        found.setdefault(space.labels[label], []).append((a, b))
+    return found
