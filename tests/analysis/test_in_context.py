@@ -96,7 +96,20 @@ def test_an_encoder_tells_what_is_near_in_the_place_of_states(compare):
 def test_items_that_no_interval_can_be_made_of_are_refused_before_any_way_runs(compare):
     said: list[str] = []
     one_group = [replace(example, group="same") for example in examples(4, start=20)]
-    for items in (one_group, []):
+    for items in (one_group, examples(1), []):
         with pytest.raises(DataError, match="two groups or more"):
             compare(items=items, notify=said.append)
     assert not said
+
+
+def test_a_prompt_that_its_examples_make_too_long_is_a_wrong_answer_and_counted(compare):
+    items = examples(6, start=20)
+    items[2] = replace(items[2], prompt=items[2].prompt + " and more" * 24)
+    rows = {row.name: row for row in compare(items=items).rows}
+    assert {name: row.too_long for name, row in rows.items()} == {"zero-shot": 0, "texts": 1, "ic-icl": 0, "random": 0}
+    assert len(rows["texts"].right) == 6 and not rows["texts"].right[2]
+
+
+def test_where_no_prompt_of_a_way_fits_the_way_is_named(compare):
+    with pytest.raises(DataError, match="texts: no prompt fits"):
+        compare(items=[replace(item, prompt=item.prompt + " and more" * 24) for item in examples(6, start=20)])

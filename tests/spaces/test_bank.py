@@ -7,8 +7,9 @@ from random import Random
 import pytest
 import torch
 
+from whit.core.errors import DataError
 from whit.core.types import Example
-from whit.spaces.bank import Bank, apart, balanced, prediction_layers
+from whit.spaces.bank import Bank, apart, balanced, prediction_layers, turned
 from whit.spaces.retrieval import BM25, Near, Vectors
 from whit.spaces.task_space import TaskSpace
 
@@ -28,13 +29,42 @@ def test_rare_words_count_more_and_long_texts_less():
 
 def test_bm25_by_hand():
     """One of two texts of 2 words has the word: ln(1 + 1.5 / 1.5) * 1 * 2.5 / (1 + 1.5) = ln 2."""
-    assert BM25(["red car", "blue sky"]).nearest("Red!", 2).similarities == pytest.approx([math.log(2), 0.0])
+    bank = BM25(["red car", "blue sky"])
+    assert bank.scores("Red!") == pytest.approx([math.log(2), 0.0])
+    assert bank.nearest("Red!", 2).similarities == [1.0, 0.0] and bank.nearest("green", 2).similarities == [0.0, 0.0]
 
 
 def test_vectors_are_compared_without_what_all_share():
     bank = Vectors(torch.tensor([[100.0, 1.0], [100.0, -1.0]]))
     assert bank.nearest(torch.tensor([100.0, 0.2]), 2).places == [0, 1]
     assert bank.nearest(torch.tensor([100.0, 0.2]), 2).similarities == pytest.approx([1.0, -1.0], abs=1e-5)
+
+
+def test_what_an_encoder_writes_is_compared_as_it_is():
+    bank = Vectors(torch.tensor([[3.0, 4.0], [1.0, 0.0]]), centred=False)
+    assert bank.nearest(torch.tensor([2.0, 0.0]), 2) == Near([1, 0], pytest.approx([1.0, 0.6]))
+
+
+def test_the_control_s_push_keeps_angles_and_points_to_no_label():
+    """Neighbours whose states are their label's direction: the push finds it, and the control at the rate of chance."""
+    num_labels, width = 40, 64
+    base_KD = torch.nn.functional.normalize(torch.randn(num_labels, width, generator=torch.Generator().manual_seed(0)))
+    plain = TaskSpace(
+        tuple(map(str, range(num_labels))), (1,), base_KD[None], torch.zeros(1, width), torch.ones(1, num_labels),
+        (torch.linalg.svd(base_KD, full_matrices=False)[2],),
+    )  # fmt: skip
+    bank = Bank(plain, plain.coordinates(base_KD[:, None]), tuple(range(num_labels)))
+    push = bank.steering([Near([label], [1.0]) for label in range(num_labels)])
+    control = turned(push, seed=1)
+    of_push, of_control = ((s.vectors_PSD[:, 0] @ base_KD.T).argmax(-1) for s in (push, control))
+    labels = torch.arange(num_labels)
+    assert torch.equal(of_push, labels) and (of_control == labels).sum() <= 4
+    for one in (push, control):
+        assert one.vectors_PSD.norm(dim=-1).flatten().tolist() == pytest.approx([1.0] * num_labels)
+    torch.testing.assert_close(
+        control.vectors_PSD[:, 0] @ control.vectors_PSD[:, 0].T, push.vectors_PSD[:, 0] @ push.vectors_PSD[:, 0].T,
+        atol=1e-5, rtol=1e-4,
+    )  # fmt: skip
 
 
 def test_one_example_of_labels_alone_is_its_label_s_vector():
@@ -94,3 +124,9 @@ def test_texts_that_judge_a_space_are_others_than_those_that_make_it():
     built, judged = apart(examples, 0.5, Random(1))
     assert not {e.id for e in built} & {e.id for e in judged} and len(built) + len(judged) == len(examples)
     assert Counter(e.gold for e in judged) == {"a": 10, "b": 5, "c": 1}  # two are left of each, to build of
+
+
+@pytest.mark.parametrize("counts", [{"a": 2, "b": 2}, {"a": 3, "b": 2}])
+def test_where_nothing_is_left_to_judge_a_space_that_is_said(counts):
+    with pytest.raises(DataError, match="Give four or more of a label"):
+        apart(labelled(**counts), 0.5, Random(0))

@@ -113,6 +113,15 @@ def test_one_label_alone_gives_its_own_vector():
     assert not found.vectors(0 * one_hot).any()
 
 
+def test_a_direction_is_denoised_before_it_is_a_push():
+    """Of (0.8, 0.6) and the first axis denoising keeps the first axis here: both push along it."""
+    base_KD = torch.tensor([[1.0, 0.0], [0.8, 0.6]])
+    found = TaskSpace(
+        ("a", "b"), (0,), base_KD[None], torch.zeros(1, 2), torch.ones(1, 2), (torch.tensor([[1.0, 0.0]]),)
+    )
+    torch.testing.assert_close(found.vectors(torch.eye(2)[:, None])[:, 0], torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+
+
 def test_random_directions_have_the_same_shape_and_know_nothing():
     wanted_KD, found = space()
     control = found.random(1)

@@ -4,7 +4,9 @@ import random
 
 import pytest
 
-from whit.training.collapse import collapse
+from whit.objectives._types import Term
+from whit.objectives.cross_entropy import cross_entropy
+from whit.training.collapse import collapse, without_schedules
 
 TERMS = ("cross_entropy", "forward_kl", "prediction", "clipped_surrogate")
 REWARD = {"terms": TERMS, "by_reward": True}
@@ -78,3 +80,17 @@ def test_a_loss_that_ends_at_twice_its_start_is_a_collapse(means, has_collapsed)
 def test_few_steps_say_nothing():
     assert collapse(lines([0.5] * 4 + [0.0] * 5), **REWARD) == ""
     assert collapse([], **REWARD) == collapse([], **LOSS) == ""
+
+
+def test_a_term_whose_weight_grows_is_judged_without_it():
+    """A loss that stays where it is, weighed by 0 to 1 over all of the training, rises in the record and has not risen."""
+    terms = [Term(cross_entropy), Term(cross_entropy, lambda progress: progress, name="selection")]
+    shares = [step / 40 for step in range(40)]
+    weighed = lines([2.0] * 40, "cross_entropy", progress=shares, selection=[0.5 * share for share in shares])
+    names = {"terms": [term.name for term in terms], "by_reward": False}
+    assert collapse(weighed, **names).startswith("selection rose")
+    plain = without_schedules(weighed, terms)
+    assert collapse(plain, **names) == "" and "selection" not in plain[0]
+    assert {line["selection"] for line in plain[1:]} == {pytest.approx(0.5)}
+    risen = without_schedules(lines(shares, "selection", progress=shares), [Term(cross_entropy, 0.5, name="selection")])
+    assert risen == lines(shares, "selection", progress=shares)  # a constant weight is part of the loss

@@ -6,8 +6,8 @@ In the style of IC-ICL, arXiv:2501.00999: see `spaces/bank.py` for what is speci
 import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from statistics import fmean
 from typing import Any, Literal
@@ -17,7 +17,7 @@ import torch
 
 from whit.analysis.elsewhere import PANEL
 from whit.analysis.perplexity import bits_per_byte
-from whit.core.errors import DataError, UsageError
+from whit.core.errors import DataError, PromptTooLongError, UsageError
 from whit.core.seeds import stream
 from whit.core.types import Ask, Example
 from whit.data.render import Renderer
@@ -29,7 +29,7 @@ from whit.models.load import Policy
 from whit.prompting.instruction_first import instruction_first
 from whit.prompting.retrieved import retrieved
 from whit.prompting.zero_shot import zero_shot
-from whit.spaces.bank import Bank, apart, prediction_layers
+from whit.spaces.bank import Bank, apart, prediction_layers, turned
 from whit.spaces.build import Pairs, build_space
 from whit.spaces.probe import Told, profile_of
 from whit.spaces.retrieval import BM25, Near, Vectors
@@ -46,9 +46,10 @@ PUSHED = ("ic-icl", "random")
 class Row:
     """One way. accuracy, strict: [estimate, low, high], lenient and in the form asked for; greedy.
 
-    prompt_tokens: a mean. prefill, decode: seconds of all items; retrieval and the compressing are in prefill.
+    prompt_tokens: a mean. prefill, decode: seconds of all items; retrieval and the compressing are in prefill. Ways that
+        push nothing decode by the compiled step where there is one.
     bits_per_byte: of plain text while every state is pushed as for the first item: what a push costs elsewhere.
-    right: of each item, by its place.
+    right: of each item, by its place. too_long: prompts that the context does not hold, which count as wrong.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Row:
     decode: float
     bits_per_byte: float
     right: list[bool]
+    too_long: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,51 +86,58 @@ def compare_in_context(
 ) -> Found:  # fmt: skip
     """The four ways on the same items, greedy.
 
-    bank: training examples, of which the space is built and the nearest are taken. The random way has a space of random
-        directions at the same layers and strength; each of several strengths has rows of its own.
+    bank: training examples, of which the space is built and the nearest are taken. The random way has the same pushes, all
+        turned at random alike; each of several strengths has rows of its own.
     encoder: tells which examples are near, in the place of the model's own states. gamma: see `Bank`.
     layers: that are pushed; without any those after the one that a probe reads best.
     first: whether the instruction stands at the start of a prompt, where what all prompts share is computed once, or at
         its end.
-    Raises DataError for labels that the bank has not and for items of one group alone, UsageError for a layer that the
-    model has not.
+    Raises DataError for labels that the bank has not or has too rarely, and for items of one group alone, UsageError for
+    a layer that the model has not.
     """
     started = time.perf_counter()
     _check(policy, bank, items, layers)
-    notify("building the space")
     plain: Ask = instruction_first if first else zero_shot
-    whole = build_space(policy.decoder, renderer, bank, pairs=pairs, contexts=contexts, seed=seed, ask=plain)
-    states_NSD = last_states(policy.decoder, [renderer.prompt(list(plain(e))) for e in bank], whole.layers)
-    gold = [whole.labels.index(example.gold) for example in bank]
-    built, judged = apart(bank, 0.5, stream(seed, "icl-probe"))
-    half = build_space(policy.decoder, renderer, built, pairs=pairs, contexts=contexts, seed=seed, ask=plain)
-    place = {example.id: number for number, example in enumerate(bank)}
-    kept = [place[example.id] for example in judged]
-    profile = profile_of(half, states_NSD[kept], [half.labels.index(e.gold) for e in judged], seed)
+    notify("building the space")
+    labelled, profile = _known(policy, renderer, bank, plain, pairs, contexts, seed)
     pushed = list(layers) or prediction_layers([told.nats for told in profile])
-    near = _nearest(policy, bank, retrieval, encoder)
+    labelled = labelled.at(pushed)
+    nearest = _nearest(policy, bank, retrieval, encoder)
     seconds = time.perf_counter() - started
-    labelled = Bank(whole, whole.coordinates(states_NSD), tuple(gold))
-    vote = fmean(whole.labels[labelled.vote(near(item, shots))] == item.gold for item in items)
-    texts = json.loads(PANEL.read_text())["text"]
-    rows = []
-    ways = [("zero-shot", 0.0), ("texts", 0.0), *((name, strength) for strength in strengths for name in PUSHED)]
-    for way, strength in ways:
-        name = f"{way} {strength:g}" if way in PUSHED and len(strengths) > 1 else way
-        notify(name)
-        begun = time.perf_counter()
-        found = [near(item, shots) for item in items] if way != "zero-shot" else []
-        by_id = {item.id: [bank[i] for i in one.places] for item, one in zip(items, found, strict=False)}
-        ask: Ask = partial(retrieved, near=by_id, first=first) if way == "texts" else plain
-        steering = None
-        if way in PUSHED:
-            space = whole.at(pushed) if way == "ic-icl" else whole.at(pushed).random(seed)
-            coordinates = space.coordinates(states_NSD[:, pushed])
-            steering = Bank(space, coordinates, tuple(gold)).steering(found, strength=strength, gamma=gamma)
-        prompts = [renderer.prompt(list(ask(item))) for item in items]
-        looked = time.perf_counter() - begun
-        rows.append(_measured(policy, renderer, name, items, prompts, steering, texts, looked, max_new_tokens))
+
+    begun = time.perf_counter()
+    near = [nearest(item, shots) for item in items]
+    looking = time.perf_counter() - begun
+    shown = {item.id: [bank[i] for i in one.places] for item, one in zip(items, near, strict=True)}
+    vote = fmean(labelled.space.labels[labelled.vote(one)] == item.gold for item, one in zip(items, near, strict=True))
+    measure = partial(_measured, policy, renderer, items, max_new_tokens)
+    notify("zero-shot")
+    rows = [measure("zero-shot", plain, None, 0.0)]
+    notify("texts")
+    rows.append(measure("texts", partial(retrieved, near=shown, first=first), None, looking))
+    for strength in strengths:
+        for way in PUSHED:
+            name = f"{way} {strength:g}" if len(strengths) > 1 else way
+            notify(name)
+            begun = time.perf_counter()
+            steering = labelled.steering(near, strength=strength, gamma=gamma)
+            steering = turned(steering, seed) if way == "random" else steering
+            rows.append(measure(name, plain, steering, looking + time.perf_counter() - begun))
     return Found(rows, _gains(rows, items), profile, pushed, vote, seconds)
+
+
+def _known(
+    policy: Policy, renderer: Renderer, bank: Sequence[Example], ask: Ask, pairs: Pairs, contexts: int, seed: int
+) -> tuple[Bank, list[Told]]:
+    """The bank in a space of all of it; and what a space of its one half tells of the other by layer."""
+    build = partial(build_space, policy.decoder, renderer, pairs=pairs, contexts=contexts, seed=seed, ask=ask)
+    built, judged = apart(bank, 0.5, stream(seed, "icl-probe"))
+    whole, half = build(bank), build(built)
+    states_NSD = last_states(policy.decoder, [renderer.prompt(list(ask(e))) for e in bank], whole.layers)
+    row = {example.id: number for number, example in enumerate(bank)}
+    own = states_NSD[[row[example.id] for example in judged]]
+    profile = profile_of(half, own, [half.labels.index(example.gold) for example in judged], seed)
+    return Bank(whole, whole.coordinates(states_NSD), tuple(whole.labels.index(e.gold) for e in bank)), profile
 
 
 def _gains(rows: Sequence[Row], items: Sequence[Example]) -> tuple[Comparison, ...]:
@@ -142,8 +151,7 @@ def _gains(rows: Sequence[Row], items: Sequence[Example]) -> tuple[Comparison, .
 def _check(policy: Policy, bank: Sequence[Example], items: Sequence[Example], layers: Sequence[int]) -> None:
     if missing := sorted({example.gold for example in items} - {example.gold for example in bank}):
         raise DataError(f"the bank has no example of {', '.join(missing[:3])}. Take a larger bank.")
-    groups = {item.group for item in items}
-    if not items or len(groups) < min(2, len(items)):
+    if len(groups := {item.group for item in items}) < 2:
         raise DataError(
             f"{len(items)} items of {len(groups)} groups: an interval needs items of two groups or more. Take more items."
         )
@@ -152,12 +160,21 @@ def _check(policy: Policy, bank: Sequence[Example], items: Sequence[Example], la
 
 
 def _measured(
-    policy: Policy, renderer: Renderer, name: str, items: Sequence[Example], prompts: Sequence[list[int]],
-    steering: Steering | None, texts: Sequence[str], looked: float, max_new_tokens: int,
+    policy: Policy, renderer: Renderer, items: Sequence[Example], max_new_tokens: int, name: str, ask: Ask,
+    steering: Steering | None, looked: float,
 ) -> Row:  # fmt: skip
-    """The row of one way, whose prompts and push took `looked` seconds to make."""
+    """The row of one way, whose examples and push took `looked` seconds. Too long a prompt is a wrong answer."""
+    places, prompts = list[int](), list[list[int]]()
+    for place, item in enumerate(items):
+        with suppress(PromptTooLongError):
+            prompts.append(renderer.prompt(list(ask(item))))
+            places.append(place)
+    if not prompts:
+        raise DataError(f"{name}: no prompt fits the model's context. Take fewer --shots, or shorter texts.")
     engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)
-    run = partial(engine.generate, prompts, steering=steering)
+    own = replace(steering, vectors_PSD=steering.vectors_PSD[places]) if steering else None
+    run = partial(engine.generate, prompts, steering=own)
+    engine.generate(prompts[:1], Sampling(temperature=0.0, max_new_tokens=2), steering=own)  # what first calls cost
     begun = time.perf_counter()
     run(Sampling(temperature=0.0, max_new_tokens=1))
     prefill = time.perf_counter() - begun
@@ -165,16 +182,17 @@ def _measured(
     written = run(Sampling(temperature=0.0, max_new_tokens=max_new_tokens))
     decode = max(0.0, time.perf_counter() - begun - prefill)
     with steering.everywhere(policy.decoder) if steering else nullcontext():
-        bits = bits_per_byte(policy, texts)
-    verdicts = [judge(renderer.decode(group[0].ids), item) for group, item in zip(written, items, strict=True)]
-    groups = [item.group for item in items]
-    accuracy, strict = (
-        clustered_mean([float(right) for right in column], groups)
-        for column in ([v.correct for v in verdicts], [v.strict for v in verdicts])
+        bits = bits_per_byte(policy, json.loads(PANEL.read_text())["text"])
+    right, strict = [False] * len(items), [False] * len(items)
+    for place, group in zip(places, written, strict=True):
+        verdict = judge(renderer.decode(group[0].ids), items[place])
+        right[place], strict[place] = verdict.correct, verdict.strict
+    lenient_mean, strict_mean = (
+        clustered_mean([float(one) for one in column], [item.group for item in items]) for column in (right, strict)
     )
     return Row(
-        name, [accuracy.estimate, accuracy.low, accuracy.high], [strict.estimate, strict.low, strict.high],
-        fmean(map(len, prompts)), looked + prefill, decode, bits, [v.correct for v in verdicts],
+        name, list(astuple(lenient_mean)), list(astuple(strict_mean)), fmean(map(len, prompts)), looked + prefill, decode,
+        bits, right, len(items) - len(places),
     )  # fmt: skip
 
 
@@ -191,7 +209,8 @@ def _nearest(policy: Policy, bank: Sequence[Example], retrieval: Retrieval, enco
         texts = [policy.tokenizer(e.prompt, add_special_tokens=False)["input_ids"] for e in examples]
         return mean_states(policy.decoder, texts, layer)
 
-    vectors = Vectors(state(bank))
+    # States of a model all point much the same way; what an encoder writes is made to be compared as it is.
+    vectors = Vectors(state(bank), centred=encoder is None)
 
     def nearest(item: Example, count: int) -> Near:
         return vectors.nearest(state([item])[0], count)

@@ -5,17 +5,19 @@ our specification.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from random import Random
 
 import torch
 from torch import Tensor
 
+from whit.core.errors import DataError
 from whit.core.types import Example
+from whit.core.words import plural
 from whit.generation.steering import Steering
 from whit.spaces.retrieval import Near
-from whit.spaces.task_space import TaskSpace
+from whit.spaces.task_space import TaskSpace, random_turn
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,15 @@ class Bank:
         votes_K.index_add_(0, torch.tensor([self.labels[place] for place in near.places]), _weights(near, tau))
         return int(votes_K.argmax())
 
+    def at(self, layers: Sequence[int]) -> "Bank":
+        """The bank at some of the space's layers, in this order."""
+        rows = [self.space.layers.index(layer) for layer in layers]
+        return Bank(self.space.at(layers), self.coordinates_NSK[:, rows], self.labels)
+
     def compressed(self, near: Near, *, gamma: float = 1.0, tau: float = 0.1) -> Tensor:
         """[S, D]: the direction that the nearest examples stand for, by softmax(similarity / tau).
 
-        gamma: weight of their labels beside their states; 0 takes the states alone. tau: of similarities in units of the
-        largest, so that scores of any scale weigh alike (ours).
+        gamma: weight of their labels beside their states; 0 takes the states alone.
         """
         weight_k = _weights(near, tau)
         states_kSK = self.coordinates_NSK[near.places]
@@ -56,9 +62,18 @@ class Bank:
 
 
 def _weights(near: Near, tau: float) -> Tensor:
-    """[k]: softmax(similarity / tau), in units of the largest similarity."""
-    largest = max(max(near.similarities), 1e-6)
-    return (torch.tensor(near.similarities) / largest / tau).softmax(-1)
+    """[k]: softmax(similarity / tau)."""
+    return (torch.tensor(near.similarities) / tau).softmax(-1)
+
+
+def turned(steering: Steering, seed: int) -> Steering:
+    """The control: the same pushes, all turned at random alike.
+
+    Lengths, angles between prompts and what layers have in common stay as they are; what pushes point to is lost. A push
+    made in a random space would still point to what the examples' states have there.
+    """
+    turn_DD = random_turn(steering.vectors_PSD.shape[-1], seed)
+    return replace(steering, vectors_PSD=steering.vectors_PSD @ turn_DD)
 
 
 def balanced(examples: Sequence[Example], count: int, rng: Random) -> list[Example]:
@@ -74,6 +89,7 @@ def apart(examples: Sequence[Example], share: float, rng: Random) -> tuple[list[
     """Examples to build a space of, and others to judge it on, about a share of each label that has three or more.
 
     A probe on texts that made the space finds what it was told: with six labels drawn by lot, 87 % of them.
+    Raises DataError where fewer than two are left to judge it.
     """
     by_label: dict[str, list[Example]] = {}
     for example in rng.sample(list(examples), len(examples)):
@@ -83,6 +99,11 @@ def apart(examples: Sequence[Example], share: float, rng: Random) -> tuple[list[
         count = min(round(share * len(own)), max(0, len(own) - 2))
         judged += own[:count]
         built += own[count:]
+    if len(judged) < 2:
+        raise DataError(
+            f"{plural(len(examples), 'example')} of {plural(len(by_label), 'label')}: two of a label build the space and "
+            "others judge it, and these leave fewer than two to do so. Give four or more of a label."
+        )
     return built, judged
 
 

@@ -1,6 +1,7 @@
 """The task space of a model, built from training examples: pairs of prompts that differ in what is said of a label."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Literal
 
@@ -9,7 +10,7 @@ import torch
 from whit.core.errors import DataError
 from whit.core.ledger import Ledger
 from whit.core.seeds import stream
-from whit.core.types import Ask, Example, Message
+from whit.core.types import Ask, Example
 from whit.core.words import plural
 from whit.data.render import Renderer
 from whit.models.causal import CausalLM
@@ -33,7 +34,7 @@ def build_space(
     pairs: "hints" compares a text with a sentence for and one against the label beside it, for texts of any label, as the
         paper's summaries tell. What all labels have in common, being for or against anything, is taken away (ours: without
         that one direction held 95 % of the energy on SmolLM2-135M). "examples" compares texts that have the label with
-        texts that have another (ours).
+        texts that have another (ours). The mean is of all the plain prompts that are read.
     contexts: pairs a label; the same texts serve all labels for "hints". layers: after which; None takes all.
     ask: how an example is asked, without a hint. ledger: is charged for the passes.
     Raises DataError as `labels_of`, and for a label with fewer than two texts where "examples" needs them.
@@ -41,12 +42,12 @@ def build_space(
     chosen = list(range(len(decoder.layers()))) if layers is None else list(layers)
     labels = labels_of(examples)
     rng = stream(seed, "task-space")
-    texts = rng.sample(list(examples), min(contexts, len(examples)))
-    mean_SD = last_states(decoder, [renderer.prompt(list(ask(e))) for e in texts], chosen, ledger).mean(0)
     if pairs == "hints":
+        texts = rng.sample(list(examples), min(contexts, len(examples)))
+        mean_SD = last_states(decoder, [renderer.prompt(list(ask(e))) for e in texts], chosen, ledger).mean(0)
         differences = []
         for label in labels:
-            sides = [[_hinted(renderer, e, side, label) for e in texts] for side in (FOR, AGAINST)]
+            sides = [[renderer.prompt(list(ask(_hinted(e, side, label)))) for e in texts] for side in (FOR, AGAINST)]
             for_MSD, against_MSD = (last_states(decoder, side, chosen, ledger) for side in sides)
             differences.append(for_MSD - against_MSD)
         stacked = torch.stack(differences)
@@ -55,6 +56,7 @@ def build_space(
         drawn = _paired(examples, labels, contexts, rng)
         used = sorted({place for own, others in drawn for place in (*own, *others)})
         states_USD = last_states(decoder, [renderer.prompt(list(ask(examples[i]))) for i in used], chosen, ledger)
+        mean_SD = states_USD.mean(0)
         row = {place: number for number, place in enumerate(used)}
         stacked = torch.stack([
             states_USD[[row[i] for i in own]] - states_USD[[row[i] for i in others]] for own, others in drawn
@@ -90,7 +92,7 @@ def labels_of(examples: Sequence[Example]) -> list[str]:
 def num_prompts(examples: Sequence[Example], pairs: Pairs, contexts: int) -> int:
     """How many prompts a model reads to build a space, at most. Raises DataError as `labels_of`."""
     own, num_labels = min(contexts, len(examples)), len(labels_of(examples))
-    return own + (2 * own * num_labels if pairs == "hints" else min(len(examples), 2 * own * num_labels))
+    return own + 2 * own * num_labels if pairs == "hints" else min(len(examples), 2 * own * num_labels)
 
 
 def _paired(
@@ -114,5 +116,6 @@ def _paired(
     return found
 
 
-def _hinted(renderer: Renderer, example: Example, sentence: str, label: str) -> list[int]:
-    return renderer.prompt([Message("user", f"{example.prompt}\n{sentence.format(label=label.replace('_', ' '))}")])
+def _hinted(example: Example, sentence: str, label: str) -> Example:
+    """The example with the sentence after its text, where it is asked as always."""
+    return replace(example, prompt=f"{example.prompt}\n{sentence.format(label=label.replace('_', ' '))}")

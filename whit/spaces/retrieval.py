@@ -14,7 +14,7 @@ WORD = re.compile(r"\w+")
 
 
 class Near(NamedTuple):
-    """Places in the bank, nearest first, and their similarities."""
+    """Places in the bank, nearest first, and their similarities, at most 1."""
 
     places: list[int]
     similarities: list[float]
@@ -30,25 +30,30 @@ class BM25:
         seen = Counter(word for counts in self.counts for word in counts)
         self.weight = {word: math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)) for word, n in seen.items()}
 
-    def nearest(self, query: str, count: int) -> Near:
-        """The `count` texts of the highest score; of equal ones those that come first."""
+    def scores(self, query: str) -> list[float]:
+        """Of each text of the bank."""
         asked = set(WORD.findall(query.lower()))
-        scores = [
+        return [
             sum(
                 self.weight[w] * n[w] * (K1 + 1) / (n[w] + K1 * (1 - B + B * length / self.mean))
                 for w in asked & n.keys()
             )
             for n, length in zip(self.counts, self.lengths, strict=True)
         ]
+
+    def nearest(self, query: str, count: int) -> Near:
+        """The `count` texts of the highest score, of equal ones those that come first; in units of the highest."""
+        scores = self.scores(query)
         places = sorted(range(len(scores)), key=lambda place: -scores[place])[:count]
-        return Near(places, [scores[place] for place in places])
+        highest = max(scores) or 1.0
+        return Near(places, [scores[place] / highest for place in places])
 
 
 class Vectors:
-    """The cosine of vectors [N, D], after their mean is taken away: states of a model all point much the same way."""
+    """The cosine of vectors [N, D]; centred: after their mean is taken away."""
 
-    def __init__(self, bank_ND: Tensor):
-        self.mean_D = bank_ND.mean(0)
+    def __init__(self, bank_ND: Tensor, *, centred: bool = True):
+        self.mean_D = bank_ND.mean(0) if centred else bank_ND.new_zeros(bank_ND.shape[1])
         self.bank_ND = F.normalize(bank_ND - self.mean_D, dim=-1)
 
     def nearest(self, query_D: Tensor, count: int) -> Near:

@@ -68,9 +68,10 @@ class TaskSpace:
         return torch.stack(parts, 1) / centred_NSD.square().sum(-1).clamp(min=EPS)
 
     def vectors(self, coordinates_NSK: Tensor) -> Tensor:
-        """[N, S, D]: the directions of length 1 that coordinates stand for; 0 where they are all 0."""
+        """[N, S, D]: the directions of length 1 that coordinates stand for, denoised; 0 where they are all 0."""
         mixed_NSD: Tensor = torch.einsum("nsk,skd->nsd", coordinates_NSK, self.base_SKD)
-        return F.normalize(mixed_NSD, dim=-1, eps=EPS)
+        kept_NSD = torch.stack([mixed_NSD[:, s] @ basis_RD.T @ basis_RD for s, basis_RD in enumerate(self.bases)], 1)
+        return F.normalize(kept_NSD, dim=-1, eps=EPS)
 
     def at(self, layers: Sequence[int]) -> "TaskSpace":
         """The space of some of its layers, in this order."""
@@ -85,9 +86,7 @@ class TaskSpace:
 
         Lengths, angles between labels, and what layers have in common stay as they are; what directions point to is lost.
         """
-        generator = torch.Generator().manual_seed(seed)
-        width = self.base_SKD.shape[-1]
-        turn_DD: Tensor = torch.linalg.qr(torch.randn(width, width, generator=generator))[0]
+        turn_DD = random_turn(self.base_SKD.shape[-1], seed)
         bases = tuple(basis_RD @ turn_DD for basis_RD in self.bases)
         return TaskSpace(self.labels, self.layers, self.base_SKD @ turn_DD, self.mean_SD, self.length_SK, bases)
 
@@ -134,6 +133,13 @@ def direction(differences_MD: Tensor, method: Method = "pca") -> Tensor:
         elif explained >= LEAST_EXPLAINED:
             mean_D = first_D
     return F.normalize(mean_D, dim=-1, eps=EPS)
+
+
+def random_turn(width: int, seed: int) -> Tensor:
+    """[D, D]: an orthogonal matrix, drawn at random."""
+    generator = torch.Generator().manual_seed(seed)
+    turn_DD: Tensor = torch.linalg.qr(torch.randn(width, width, generator=generator))[0]
+    return turn_DD
 
 
 def denoised(base_KD: Tensor, energy: float = ENERGY) -> Tensor:

@@ -26,7 +26,7 @@ from whit.objectives._types import Term
 from whit.prompting.zero_shot import zero_shot
 from whit.stages._defaults import peak_lr
 from whit.stages._model import renderer_of
-from whit.training.collapse import collapse
+from whit.training.collapse import collapse, without_schedules
 from whit.training.guards import Guards
 from whit.training.guide import Guide
 from whit.training.layers import Projections
@@ -132,9 +132,8 @@ def train_and_save(
             memory=memory, num_steps=num_steps, lora_rank=rank, keep=lambda share: _keep(trainee, run, share),
             controllers=controllers,
         )  # fmt: skip
-        if found := collapse(
-            read_metrics(run.directory / "metrics.jsonl"), [t.name for t in terms], by_reward=by_reward
-        ):
+        lines = without_schedules(read_metrics(run.directory / "metrics.jsonl"), terms)
+        if found := collapse(lines, [term.name for term in terms], by_reward=by_reward):
             outcome["collapsed"] = found
     except CollapseError as error:
         outcome["collapsed"] = str(error)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
+from whit.objectives._types import Term
+
 LEAST_STEPS = 5  # in a window
 WINDOW_FRAC = 0.125
 NOISE = 4.0  # standard errors of the difference of the windows
@@ -49,6 +51,23 @@ def collapse(lines: Sequence[Mapping[str, float]], terms: Sequence[str], *, by_r
         if also := _windows(lines, name):
             said.append(f"{name} went from {also[0].mean:.2f} to {also[-1].mean:.2f}")
     return "; ".join(said)
+
+
+def without_schedules(lines: Sequence[Mapping[str, float]], terms: Sequence[Term]) -> list[dict[str, float]]:
+    """Lines of `metrics.jsonl` with each term that a schedule weighs as it is without its weight; where that is 0, without.
+
+    A loss whose weight grows is no loss that rises.
+    """
+    found = []
+    for line in lines:
+        plain = dict(line)
+        for term in terms:
+            if callable(term.weight) and term.name in plain:
+                value, weight = plain.pop(term.name), term.coefficient(plain["progress"])
+                if weight:
+                    plain[term.name] = value / weight
+        found.append(plain)
+    return found
 
 
 def _by_text(lines: Sequence[Mapping[str, float]], name: str) -> list[list[Mapping[str, float]]]:

@@ -53,7 +53,8 @@ class Guide(nn.Module):
         """The signals of `GUIDED` that are named. states_TLD: of the guided layers. class_T: a direction for each token.
 
         coordinates_TLK: cosines of what is kept of each state with each direction, 0 where nothing is; of a learned guide
-            its scores. outside_TL: the share of energy that is not kept. push_TLD: the class at its length.
+            its scores. outside_TL: the share of energy that is not kept. push_TLD: what is kept of the class's
+            direction, at its length.
         """
         found: dict[str, Tensor] = {}
         wide_TLD = states_TLD.to(torch.promote_types(states_TLD.dtype, torch.float32))
@@ -72,6 +73,7 @@ class Guide(nn.Module):
                 energy_TL = centred_TLD.pow(2).sum(-1).clamp(min=EPS**2)
                 found["outside_TL"] = 1 - kept_TLD.pow(2).sum(-1) / energy_TL
         if "push_TLD" in named:
-            push_LKD = self.base_LKD * self.length_LK[..., None]
+            kept_LKD = torch.stack([own_KD @ b.T @ b for own_KD, b in zip(self.base_LKD, self.bases, strict=True)])
+            push_LKD = kept_LKD * self.length_LK[..., None]
             found["push_TLD"] = push_LKD[:, class_T].transpose(0, 1)
         return found
