@@ -1,6 +1,6 @@
 """Next-token prediction against MEAP from nothing: retrieval by depth and length, plain text, arithmetic.
 
-    python bench/masking.py OUT --texts texts.jsonl --held-out held-out.jsonl [--shares 0 0.05 0.1 0.15 0.2] [--seeds 3]
+    python bench/masking.py OUT --texts texts.jsonl --held-out held-out.jsonl [--shares 0 0.05 0.1 0.15 0.2] [--seeds 0 1 2]
 
 A decoder of 0.6 million parameters reads records of letters and digits, of which twenty values or one are asked for, notes
 among other sentences with three like them, word problems, and plain text. Runs of one seed begin with the same weights and
@@ -106,6 +106,13 @@ def right_of(completions: Path) -> dict[str, bool]:
     return {record["id"]: record["correct"] for record in Evaluation.load(completions).records}
 
 
+def groups_of(out: Path, run: dict[str, Any], kind: str) -> list[str]:
+    """The cluster of each item, in the order of `right`: items of one template vary together."""
+    records = Evaluation.load(out / run[kind]["path"] / "completions.jsonl").records
+    groups = {record["id"]: record["group"] for record in records}
+    return [groups[item] for item in run[kind]["right"]]
+
+
 def whit(*words: str, cwd: Path) -> str:
     command = [str(Path(sys.executable).with_name("whit")), *words]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
@@ -127,8 +134,8 @@ def tell(arguments: argparse.Namespace) -> None:
         cells = []
         for kind in ASKED:
             means = {str(share): matrix(runs, kind)}
-            items = list(next(iter(runs.values()))[kind]["right"])
-            shown = seed_means(means, items)[str(share)] if len(runs) > 1 else None
+            groups = groups_of(arguments.out, next(iter(runs.values())), kind)
+            shown = seed_means(means, groups)[str(share)] if len(runs) > 1 else None
             cells.append(shown.percent() if shown else f"{100 * means[str(share)].mean():.1f} %")
         bits = [run["text"]["bits_per_byte"]["estimate"] for run in runs.values()]
         print(f"{share:>8g} | " + " | ".join([*cells, f"{fmean(bits):.4f} ({min(bits):.4f} to {max(bits):.4f})"]))
@@ -137,8 +144,8 @@ def tell(arguments: argparse.Namespace) -> None:
         print("\nagainst nothing hidden, in points, simultaneous over the shares:")
         for kind in ASKED:
             scores = {f"{share:g}": matrix(runs, kind) for share, runs in found.items()}
-            items = list(next(iter(found[0.0].values()))[kind]["right"])
-            rows = compare_to_reference(scores, items, "0")
+            groups = groups_of(arguments.out, next(iter(found[0.0].values())), kind)
+            rows = compare_to_reference(scores, groups, "0")
             print(f"{kind:>12} | " + " | ".join(f"{row.a}: {points(row.difference)}" for row in rows))
     by_depth(found)
 

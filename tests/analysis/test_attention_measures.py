@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from whit.analysis.attention import SINK_LENGTH, Recorder, Seen, given_to, hidden_effect, look, measured, profile, sink
+from whit.analysis.attention import SINK_LENGTH, Recorder, Seen, hidden_effect, look, measured, profile, sink
+from whit.core.types import Message
 from whit.data.render import Renderer
 from whit.models.attention import Packed
 from whit.models.load import load_policy
@@ -38,10 +39,6 @@ def test_attention_on_the_first_alone_is_a_sink():
 
 def test_attention_to_oneself_gives_the_first_one_of_t():
     assert float(seen_of(torch.eye(SINK_LENGTH)).received_THL[0, 0, 0]) == pytest.approx(1 / SINK_LENGTH)
-
-
-def test_the_share_on_stretches_is_their_sum():
-    assert given_to(seen_of(UNIFORM), [(0, 16), (32, 40)]) == pytest.approx(24 / 64)
 
 
 def test_even_attention_has_the_entropy_of_its_length():
@@ -107,3 +104,13 @@ def test_the_place_of_a_text_in_a_prompt_is_where_its_tokens_are(policy):
     start, end = renderer.places(messages, example.gold)
     assert example.gold in renderer.tokenizer.decode(renderer.prompt(messages)[start:end])
     assert end - start <= len(example.gold) and renderer.places(messages, "nowhere") is None
+
+
+def test_an_answer_inside_of_another_word_or_in_another_turn_is_no_place_and_one_that_stands_twice_is_none(policy):
+    renderer = Renderer(policy.tokenizer, max_length=256)
+    turns = [Message("user", "Keep 7."), Message("assistant", "7"), Message("user", "a 17, b 7, c 70")]
+    start, end = renderer.places(turns, "7")
+    assert renderer.tokenizer.decode(renderer.prompt(turns)[:start]).endswith("a 17, b ")
+    assert renderer.tokenizer.decode(renderer.prompt(turns)[start:end]) == "7"
+    assert renderer.places([Message("user", "a 7, b 7")], "7") is None
+    assert renderer.places([Message("user", "a 17")], "7") is None

@@ -1,6 +1,8 @@
 """Plain text predicted: as transformers does, whatever its length, and the same in other words."""
 
+import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -67,6 +69,37 @@ def test_a_ratio_of_sums_by_hand():
     found = ratio_of_sums([1, 2], [1, 3])
     assert (found.low, found.high) == pytest.approx((0.75 - 12.7062 / 8, 0.75 + 12.7062 / 8), abs=1e-4)
     assert math.isnan(ratio_of_sums([1], [2]).low)
+
+
+def test_units_of_one_cluster_are_one_unit():
+    by_sums = ratio_of_sums([3, 2, 4], [4, 3, 5])
+    assert ratio_of_sums([1, 2, 2, 4], [1, 3, 3, 5], ["a", "b", "a", "c"]) == by_sums
+    assert ratio_of_sums([1, 2], [1, 3], [0, 1]) == ratio_of_sums([1, 2], [1, 3])
+    assert math.isnan(ratio_of_sums([1, 2], [1, 3], ["a", "a"]).low)
+
+
+def test_a_mark_that_the_tokenizer_puts_before_texts_is_read_and_the_first_token_predicted(tiny_model):
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoModelForCausalLM
+
+    policy = load_policy(tiny_model)
+    tokenizer, text = copy.deepcopy(policy.tokenizer), "a small text."
+    mark = tokenizer.eos_token
+    tokenizer.bos_token = mark
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{mark} $A", special_tokens=[(mark, tokenizer.eos_token_id)]
+    )
+    marked = replace(policy, tokenizer=tokenizer)
+    ids = torch.tensor([tokenizer.eos_token_id, *policy.tokenizer(text, add_special_tokens=False)["input_ids"]])
+    theirs = AutoModelForCausalLM.from_pretrained(tiny_model)(ids[None]).logits[0].log_softmax(-1)
+    nats = -theirs[:-1].gather(1, ids[1:, None]).sum().item()
+    found = perplexity(marked, [text])
+    assert found.nats_per_token.estimate * found.tokens == pytest.approx(nats, rel=1e-4)
+    assert (found.tokens, found.bytes) == (len(ids) - 1, len(text))
+
+
+def test_texts_with_no_token_to_predict_are_counted(tiny_model):
+    assert perplexity(load_policy(tiny_model), ["", "a small text.", " "]).too_short == 2
 
 
 def test_the_loss_of_solutions_is_that_of_transformers_after_the_prompt(tiny_model):

@@ -215,8 +215,22 @@ def test_evaluate_says_the_loss_of_worked_solutions_or_of_the_bare_answers(whit,
     bare.write_text("".join(json.dumps({"prompt": f"{n} + {n}?", "answer": "7"}) + "\n" for n in range(40)))
     said = whit("evaluate", tiny_model, "--task", bare, *asked)
     assert "no worked solutions" in said.err and "nats a token" in said.out
-    assert "--by and --few-shot" in whit("evaluate", tiny_model, "--task", sums, *asked, "--by", "depth").err
-    assert "or --text" in whit("evaluate", tiny_model, "--text", bare, *asked).err
+
+
+@pytest.mark.parametrize(
+    ("way", "unread"),
+    [
+        (("--task", "SUMS", "--loss"), ("--by", "depth", "--samples", 2)),
+        (("--task", "SUMS", "--loss"), ("--few-shot",)),
+        (("--text", "SUMS"), ("--items", 3, "--split", "dev")),
+        (("--text", "SUMS"), ("--loss", "--template", "plain")),
+    ],
+)
+def test_options_that_a_way_of_evaluating_does_not_read_are_refused_by_name(whit, tiny_model, sums, way, unread):
+    own = [sums if word == "SUMS" else word for word in way]
+    said = whit("evaluate", tiny_model, *own, *unread, "--dtype", "float32", "--device", "cpu")
+    assert said.code == 2 and not said.out
+    assert all(f"no {name}" in " ".join(said.err.split()) for name in unread if str(name).startswith("--"))
 
 
 def test_one_text_has_no_interval_and_one_that_is_not_utf8_is_named(whit, tiny_model, tmp_path):

@@ -46,6 +46,24 @@ def test_tags_of_many_tokens_are_never_hidden(words):
     assert not set("<>/") & set(hidden_text) and "answer" not in hidden_text and "seven" in hidden_text
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<|start_header_id|>assistant<|end_header_id|>so", "<|end_header_id|>so"),
+        ("<|user|> so [INST] it [/INST] is", "  so  it  is"),
+        ("Question: so?\nAnswer: it is", " so?\n it is"),
+        ("no Answer: in a line", "no Answer: in a line"),
+    ],
+)
+def test_roles_of_turns_are_never_hidden_in_whatever_template(words, text, shown):
+    ids = tiny_tokenizer()(text, add_special_tokens=False)["input_ids"]
+    marked = words.markers(ids)
+    assert (
+        tiny_tokenizer().decode([token for place, token in enumerate(ids) if place not in marked]).split()
+        == shown.split()
+    )
+
+
 def test_a_piece_that_spells_a_byte_in_hexadecimal_is_no_digit():
     tokenizer = SimpleNamespace(
         get_vocab=lambda: {"<0xD0>": 0, "<0x31>": 1, "▁4": 2, "7": 3, ",": 4}, all_special_ids=[], get_added_vocab=dict

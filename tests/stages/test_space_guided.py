@@ -140,6 +140,43 @@ def test_a_space_of_another_model_or_of_other_labels_is_refused(train, labels, t
         train("other", space={**KEPT, "space": str(tmp_path / "space")})
 
 
+def test_a_space_of_other_prompts_is_refused(train, labels, tmp_path, tiny_model):
+    policy = load_policy(tiny_model, dtype="float32")
+    renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
+    space = build_space(policy.decoder, renderer, load_task(str(labels)).take("train"), pairs="examples", contexts=2)
+    space.save(tmp_path / "own", template="plain")
+    with pytest.raises(DataError, match='built with the template "plain", and this run has the model\'s own'):
+        train("other", space={**KEPT, "space": str(tmp_path / "own")})
+
+
+def test_a_kept_space_of_some_layers_chooses_among_them(train, labels, tmp_path, tiny_model):
+    policy = load_policy(tiny_model, dtype="float32")
+    renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
+    space = build_space(policy.decoder, renderer, load_task(str(labels)).take("train"), pairs="examples", contexts=2)
+    space.at([0]).save(tmp_path / "first")
+    kept = {"norm": "state", "space": str(tmp_path / "first")}
+    assert metrics(train("alone", space={**kept, "selection": 0.0}))[-1]["compression"] > 0
+    with pytest.raises(RecipeError, match=r"Set space\.prediction, or selection = 0"):
+        train("both", space=kept)
+
+
+def test_layers_of_a_weight_of_0_are_neither_probed_nor_judged(train):
+    """Without `understanding` a probe would choose layers for a term that does not exist, and be paid for."""
+    named = {key: value for key, value in SPACE.items() if key != "understanding"}
+    alone, probed = (train(f"{weight}", space={**named, "compression": weight}) for weight in (0.0, 0.1))
+    paid = [run.facts()["ledger"]["accounts"]["prepass"]["flops"] for run in (alone, probed)]
+    assert paid[0] < paid[1] and "read_out_0" not in metrics(alone)[0]
+
+
+def test_a_space_that_is_built_again_does_not_end_the_training_early(train):
+    """Only a round as dear as the others has to fit: what is left at the end is less than a few steps."""
+    lines = metrics(train("again", 2e9, space={**SPACE, "refresh": 3}))
+    step = lines[1]["flops"] - lines[0]["flops"]
+    assert 2e9 - lines[-1]["flops"] < 2 * step
+    rebuilt = lines[3]["flops"] - lines[2]["flops"]
+    assert rebuilt > 1.5 * step
+
+
 def test_a_space_of_other_weights_of_the_same_sizes_is_refused(train, tmp_path, labels, tiny_model):
     policy = load_policy(tiny_model, dtype="float32")
     renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)

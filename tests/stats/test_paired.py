@@ -72,7 +72,22 @@ def test_pipelines_that_never_differ_are_not_known_to_be_equal() -> None:
     row = compare({"a": arm, "b": arm}, range(120), [("a", "b")], fixed={"a", "b"})[0]
     assert (row.difference.estimate, row.p_value) == (0.0, 1.0)
     assert row.standard_error == pytest.approx(1 / 120)
-    assert (row.difference.low, row.difference.high) == pytest.approx((-1.98 / 120, 1.98 / 120), rel=1e-2)
+    assert (row.difference.low, row.difference.high) == pytest.approx((-1.98 / 120, 1.98 / 120), rel=2e-2)
+
+
+def test_of_few_clusters_one_item_that_differs_says_no_less_of_a_difference_than_none() -> None:
+    """400 items in 26 clusters: the interval and its error are of one size, and grow with what is seen."""
+    arm = study({"a": 0.5}, num_seeds=1, num_items=400)["a"]
+    groups = [place % 26 for place in range(400)]
+    widths = []
+    for count in (0, 1, 4, 16):
+        other = arm.copy()
+        other[0, :count] = 1 - other[0, :count]
+        row = compare({"a": arm, "b": other}, groups, [("a", "b")], fixed={"a", "b"})[0]
+        widths.append(row.difference.high - row.difference.low)
+        assert widths[-1] / row.standard_error == pytest.approx(2 * 2.06, rel=0.05)
+    assert widths[0] == pytest.approx(2 * 2.06 / 400, rel=0.05)
+    assert widths[1] > 0.95 * widths[0] and widths[1:] == sorted(widths[1:])
 
 
 def test_a_larger_family_asks_for_more() -> None:

@@ -175,12 +175,16 @@ def test_two_views_of_an_example_cost_twice_and_a_stage_that_asks_no_model_nothi
 
 
 def test_a_space_that_has_to_be_built_needs_a_larger_budget_and_a_kept_one_does_not(tmp_path):
-    def needed(**space):
+    def needed(rates=RATES, **space):
         stage = {"kind": "sft", "source": "answers", "batch_documents": 8, "space": space}
-        return smallest_budgets(study(("a", [stage])).recipe("a", 0), SHAPE, RATES)[0]
+        return smallest_budgets(study(("a", [stage])).recipe("a", 0), SHAPE, rates)[0]
 
     plain = needed(compression=0.0, selection=0.0)
     prompt = forward_flops(SHAPE, RATES.prompt_tokens, 0, causal_pairs(RATES.prompt_tokens))
     assert needed(contexts=10) == pytest.approx(plain + 50 * prompt)  # for and against each of two labels, and plain
-    assert needed(contexts=10, pairs="examples") == pytest.approx(plain + 30 * prompt)
+    assert needed(contexts=10, pairs="examples") == pytest.approx(plain + 40 * prompt)
     assert needed(space=str(tmp_path)) == plain
+    read = replace(RATES, num_labels=77, num_texts=1000)
+    assert needed(read, contexts=2) == pytest.approx(plain + (2 + 2 * 2 * 77 + 250) * prompt)  # and a probe
+    assert needed(read, contexts=2, understanding=[0]) == pytest.approx(plain + (2 + 2 * 2 * 77) * prompt)
+    assert needed(read, contexts=20, pairs="examples", compression=0.0) == pytest.approx(plain + 1000 * prompt)

@@ -70,11 +70,6 @@ def sink(seen: Seen, *, position: int = 0, share: float = SINK_SHARE) -> float:
     return float((seen.received_THL[:, :, position] > share).float().mean())
 
 
-def given_to(seen: Seen, spans: Sequence[tuple[int, int]]) -> float:
-    """The share of the last position's attention that goes to these stretches, as a mean over layers and heads."""
-    return sum(float(seen.from_last_THL[:, :, start:end].sum(-1).mean()) for start, end in spans)
-
-
 def hidden_effect(clean: Seen, masked: Seen, positions: Sequence[int]) -> dict[str, float]:
     """What hiding tokens does to the attention that positions receive.
 

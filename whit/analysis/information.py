@@ -19,7 +19,7 @@ from whit.spaces.bank import apart
 from whit.spaces.build import Pairs, build_space
 from whit.spaces.probe import plane, profile_of
 from whit.spaces.states import last_states
-from whit.spaces.task_space import TaskSpace
+from whit.spaces.task_space import Method, TaskSpace
 
 FILE = "profile.json"
 
@@ -58,14 +58,14 @@ class Profile:
 
 @dataclass(frozen=True)
 class Seen:
-    """A space and its profile, of so many texts that built it; the judged texts by label, on two components.
+    """A space and its profile; the ids of the texts that built it; the judged texts by label, on two components.
 
     earlier: the profile of the model before a training. in_earlier: of this model, in the space of that one.
     """
 
     space: TaskSpace
     profile: Profile
-    built: int
+    built: list[str]
     points: dict[str, list[tuple[float, float]]]
     earlier: Profile | None = None
     in_earlier: Profile | None = None
@@ -73,7 +73,7 @@ class Seen:
 
 def see_space(
     policy: Policy, renderer: Renderer, examples: Sequence[Example], *, pairs: Pairs = "hints", contexts: int = 64,
-    seed: int = 0, before: Path | None = None, notify: Callable[[str], None] = lambda _: None,
+    method: Method = "pca", seed: int = 0, before: Path | None = None, notify: Callable[[str], None] = lambda _: None,
 ) -> Seen:  # fmt: skip
     """Build a space of one half of the examples of each label, and ask a probe of the other half's states.
 
@@ -85,7 +85,7 @@ def see_space(
     texts = [example.id for example in judged]
     earlier = None if before is None else _earlier(before, texts, policy)
     notify("building the space")
-    space = build_space(policy.decoder, renderer, built, pairs=pairs, contexts=contexts, seed=seed)
+    space = build_space(policy.decoder, renderer, built, pairs=pairs, contexts=contexts, method=method, seed=seed)
     notify("asking the probe")
     states_NSD = last_states(policy.decoder, [renderer.prompt(zero_shot(e)) for e in judged], space.layers)
     gold = [space.labels.index(example.gold) for example in judged]
@@ -97,9 +97,8 @@ def see_space(
 
     own = profile(space)
     points = _by_label(space, space.coordinates(states_NSD)[:, own.best], gold)
-    if earlier is None:
-        return Seen(space, own, len(built), points)
-    return Seen(space, own, len(built), points, earlier[1], profile(earlier[0]))
+    before_and_after = (earlier[1], profile(earlier[0])) if earlier else ()
+    return Seen(space, own, [example.id for example in built], points, *before_and_after)
 
 
 def _earlier(directory: Path, texts: Sequence[str], policy: Policy) -> tuple[TaskSpace, Profile]:

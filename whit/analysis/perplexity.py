@@ -23,7 +23,8 @@ TOKENS = 4096  # of a pass
 class Predicted:
     """perplexity: exp(nats a token). nats_per_token, bits_per_byte: with intervals over texts; one text alone has none.
 
-    tokens, bytes: that are predicted: the first token of a plain text is given. too_long: texts left out for the context.
+    tokens, bytes: that are predicted: the first token of a plain text is given, where the tokenizer puts no mark before it.
+    too_long: texts left out for the context; too_short: with no token to predict.
     """
 
     perplexity: float
@@ -33,6 +34,7 @@ class Predicted:
     bytes: int
     texts: int
     too_long: int = 0
+    too_short: int = 0
 
 
 def perplexity(policy: Policy, texts: Sequence[str], *, window: int | None = None) -> Predicted:
@@ -44,11 +46,14 @@ def perplexity(policy: Policy, texts: Sequence[str], *, window: int | None = Non
     if window is not None and window < 2:
         raise UsageError(f"window={window}: a token is predicted from one before it. Give 2 or more.")
     limit = min(window or policy.decoder.config.max_length, policy.decoder.config.max_length)
+    mark = _beginning(policy.tokenizer)
     pieces: list[Document] = []
     owner: list[int] = []
     tokens, sizes = [0] * len(texts), [0] * len(texts)
     for index, text in enumerate(texts):
         ids, first = _split(policy.tokenizer, text)
+        if mark:
+            ids, first = [*mark, *ids], 0
         if len(ids) < 2:
             continue
         tokens[index], sizes[index] = len(ids) - 1, len(text.encode()) - first
@@ -61,29 +66,35 @@ def perplexity(policy: Policy, texts: Sequence[str], *, window: int | None = Non
     for index, lost in zip(owner, _nats(policy, pieces), strict=True):
         nats[index] += lost
     used = [index for index, size in enumerate(sizes) if size]
-    return _predicted([nats[i] for i in used], [tokens[i] for i in used], [sizes[i] for i in used])
+    found = _predicted([nats[i] for i in used], [tokens[i] for i in used], [sizes[i] for i in used])
+    return replace(found, too_short=len(texts) - len(used))
 
 
-def solution_loss(policy: Policy, renderer: Renderer, solutions: Sequence[tuple[Sequence[Message], str]]) -> Predicted:
+def solution_loss(
+    policy: Policy, renderer: Renderer, solutions: Sequence[tuple[Sequence[Message], str]],
+    groups: Sequence[object] | None = None,
+) -> Predicted:  # fmt: skip
     """Completions given their prompts: the loss of fine-tuning, with the token that ends the turn, which has no bytes.
 
+    groups: solutions of one group vary together; None takes each for itself.
     Those that do not fit the context with their prompts are left out and counted. Raises DataError where none fits.
     """
     documents: list[Document] = []
-    sizes = []
-    for messages, text in solutions:
+    sizes, own = [], list[object]()
+    for (messages, text), group in zip(solutions, groups or range(len(solutions)), strict=True):
         try:
             documents.append(renderer.document(messages, text))
         except TemplateError:
             continue
         sizes.append(len(text.encode()))
+        own.append(group)
     if not documents:
         raise DataError(
             f"none of {len(solutions)} solutions fits the model's context of {renderer.max_length} tokens with its prompt. "
             "Use a model with a longer context."
         )
     tokens = [document.num_supervised for document in documents]
-    found = _predicted(_nats(policy, documents), tokens, sizes)
+    found = _predicted(_nats(policy, documents), tokens, sizes, own)
     return replace(found, too_long=len(solutions) - len(documents))
 
 
@@ -98,10 +109,18 @@ def _nats(policy: Policy, documents: Sequence[Document]) -> list[float]:
     return nats
 
 
-def _predicted(nats: Sequence[float], tokens: Sequence[int], sizes: Sequence[int]) -> Predicted:
-    loss = ratio_of_sums(nats, tokens)
-    bits = ratio_of_sums([lost / math.log(2) for lost in nats], sizes)
+def _predicted(
+    nats: Sequence[float], tokens: Sequence[int], sizes: Sequence[int], groups: Sequence[object] | None = None
+) -> Predicted:
+    loss = ratio_of_sums(nats, tokens, groups)
+    bits = ratio_of_sums([lost / math.log(2) for lost in nats], sizes, groups)
     return Predicted(math.exp(loss.estimate), loss, bits, sum(tokens), sum(sizes), len(nats))
+
+
+def _beginning(tokenizer: Any) -> list[int]:
+    """The mark that a tokenizer puts before every text, as those of Llama 3 and Gemma do: a model was trained with it."""
+    bos = tokenizer.bos_token_id
+    return [bos] if bos is not None and list(tokenizer("a")["input_ids"])[:1] == [bos] else []
 
 
 def _split(tokenizer: Any, text: str) -> tuple[list[int], int]:

@@ -44,7 +44,9 @@ def of_solutions(recipe: "Recipe", *, dtype: str, device: str) -> "Predicted":
     elif without:
         note(f"{plural(without, 'item')} of the split '{wanted.split}' without a worked solution left out")
     policy = load_policy(resolve_model(str(recipe.model)), dtype=dtype, device=device)
-    return solution_loss(policy, renderer_of(policy, recipe.template), [(zero_shot(e), text) for e, text in pairs])
+    solutions = [(zero_shot(example), text) for example, text in pairs]
+    groups = [example.group for example, _ in pairs]
+    return solution_loss(policy, renderer_of(policy, recipe.template), solutions, groups)
 
 
 def tell_predicted(found: "Predicted", *, json: bool) -> None:
@@ -62,6 +64,8 @@ def tell_predicted(found: "Predicted", *, json: bool) -> None:
     }
     if found.too_long:
         rows["too long for the context"] = plural(found.too_long, "text")
+    if found.too_short:
+        rows["with no token to predict"] = plural(found.too_short, "text")
     if found.texts == 1:
         note("one text has no interval: give several, as rows with a column `text`")
     for label, value in rows.items():

@@ -38,7 +38,7 @@ def attention(
     if json:
         as_json(found)
         return
-    say(f"{found['examples']} prompts, {found['with_answer']} with the answer in them")
+    say(f"{found['examples']} prompts, {found['with_answer']} with the answer in them once")
     say("layer   on the answer   before it   on the first   entropy, nats")
     for layer, (first, entropy) in enumerate(zip(found["first"], found["entropy"], strict=True)):
         shares = [found[name][layer] if name in found else float("nan") for name in ("answer", "before")]

@@ -1,5 +1,6 @@
 """`whit evaluate MODEL --task T`: the score of any model on any task or file."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,7 @@ LABEL = max(map(len, WORDS.values()))
 
 
 def evaluate(
+    ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="A model directory, GGUF file or hub name.")],
     task: Annotated[
         str | None, typer.Option("--task", help=f"{TASK} Default: that of the run, if MODEL is one.")
@@ -53,12 +55,10 @@ def evaluate(
 ) -> None:
     """Score a model: accuracy (lenient and strict), pass@k, majority, format, length, truncation."""
     from whit.cli._predicted import of_solutions, of_text, tell_predicted
-    from whit.core.errors import UsageError
 
     exact = {"dtype": "float32" if dtype == "auto" else dtype, "device": resolve_device(device)}
     if text is not None:
-        if task is not None or by is not None or loss:
-            raise UsageError(f"--text {text} takes the place of a task: leave out --task, --by and --loss, or --text.")
+        _check_read(ctx, ("model", "text", "dtype", "device", "json"), f"--text {text}")
         tell_predicted(of_text(model, text, **exact), json=json)
         return
     from whit.core.types import Interval
@@ -75,10 +75,8 @@ def evaluate(
     start = start_artifact(recipe)
     assert start is not None
     if loss:
-        if by is not None or few_shot:
-            raise UsageError(
-                "--loss reads the split's solutions zero-shot, all together: leave out --by and --few-shot."
-            )
+        read = ("model", "task", "split", "items", "loss", "columns", "template", "dtype", "device", "json")
+        _check_read(ctx, read, "--loss")
         tell_predicted(of_solutions(recipe, **exact), json=json)
         return
     if by is not None:
@@ -114,6 +112,15 @@ def _tell(summary: dict[str, Any]) -> None:
             say(f"{label:<{LABEL}} {Interval(*value).percent():>22}")
         else:
             say(f"{label:<{LABEL}} {value if not isinstance(value, float) else round(value, 1):>22}")
+
+
+def _check_read(ctx: typer.Context, read: Collection[str], way: str) -> None:
+    """Raises UsageError for options that were given and are not among those that a way of evaluating reads."""
+    from whit.core.errors import UsageError
+
+    given = [name for name in ctx.params if (source := ctx.get_parameter_source(name)) and source.name == "COMMANDLINE"]
+    if unread := [f"--{name.replace('_', '-')}" for name in given if name not in read]:
+        raise UsageError(f"{way} writes no completions and reads no {', no '.join(unread)}. Leave that out.")
 
 
 def _check_fact(recipe: "Recipe", fact: str) -> None:

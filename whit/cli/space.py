@@ -1,7 +1,7 @@
 """`whit space MODEL DIR --task T`: directions of a task's labels in a model's states, and what they tell of them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -23,6 +23,7 @@ def space(
     task: Annotated[str, typer.Option("--task", help=f"Of labels. {TASK}")],
     pairs: Annotated[str, typer.Option(help="hints or examples: what the space is built from.")] = "hints",
     contexts: Annotated[int, typer.Option(min=2, help="Pairs a label.")] = 64,
+    method: Annotated[str, typer.Option(help="pca, mean or mean_plus_pc: a label's direction from its pairs.")] = "pca",
     items: Annotated[
         int, typer.Option(min=8, help="Training examples for space and probe, as many of each label.")
     ] = 400,
@@ -41,10 +42,13 @@ def space(
     from whit.core.errors import UsageError
     from whit.core.rundir import digest_of
     from whit.models.load import load_policy, resolve_model
+    from whit.spaces.build import Pairs
+    from whit.spaces.task_space import Method
     from whit.stages._model import renderer_of
 
-    if pairs not in ("hints", "examples"):
-        raise UsageError(f"--pairs {pairs}: give hints or examples.")
+    for name, value, known in (("pairs", pairs, get_args(Pairs)), ("method", method, get_args(Method))):
+        if value not in known:
+            raise UsageError(f"--{name} {value}: give {' or '.join(known)}.")
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, and a space is kept in a directory. Name another.")
     if before is not None and before.resolve() == out.resolve():
@@ -54,10 +58,10 @@ def space(
     policy = load_policy(path, dtype=dtype, device=resolve_device(device))
     ticker = Ticker()
     seen = see_space(
-        policy, renderer_of(policy, template), chosen, pairs=pairs, contexts=contexts, seed=seed, before=before,  # type: ignore[arg-type]
-        notify=ticker.show,
+        policy, renderer_of(policy, template), chosen, pairs=cast(Pairs, pairs), method=cast(Method, method),
+        contexts=contexts, seed=seed, before=before, notify=ticker.show,
     )  # fmt: skip
-    seen.space.save(out, model=digest_of(path))
+    seen.space.save(out, model=digest_of(path), template=template, pairs=pairs, method=method, texts=seen.built)
     seen.profile.save(out)
     _draw(out / "space.html", f"The space of {task} in {model}", seen)
     ticker.clear()
@@ -105,10 +109,8 @@ def _draw(target: Path, title: str, seen: "Seen") -> None:
 
 def _tell(seen: "Seen") -> None:
     own, judged = seen.profile, len(seen.profile.texts)
-    fitted = judged // 2
-    say(
-        f"{len(seen.space.labels)} labels, built of {seen.built} texts; probe: {fitted} to fit, {judged - fitted} to judge"
-    )
+    asked = f"{judged // 2} to fit, {judged - judged // 2} to judge"
+    say(f"{len(seen.space.labels)} labels, built of {len(seen.built)} texts; probe: {asked}")
     if own.nats[own.best] > 0:
         say(
             f"the {min(MOST_BARS, len(own.nats))} layers of {len(own.nats)} that tell most, the best of them by luck too:"

@@ -4,6 +4,7 @@ Prompt and completion are encoded apart, exactly as they stand when the model sa
 generation will see, and the supervised span is exact to the token.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,11 +59,17 @@ class Renderer:
         return ids
 
     def places(self, messages: Sequence[Message], text: str) -> tuple[int, int] | None:
-        """The first tokens of `prompt(messages)`, from the one to before the other, that spell `text`; None for no such."""
+        """The tokens of `prompt(messages)`, from the one to before the other, that spell `text` in the last message.
+
+        None where it does not stand there as words of its own, or more than once.
+        """
         whole = self._text(messages, open_turn=True)
-        start = whole.find(text)
-        if start < 0 or not text:
+        found = list(
+            re.finditer(rf"(?<!\w){re.escape(text)}(?!\w)", whole[max(0, whole.rfind(messages[-1].content)) :])
+        )
+        if len(found) != 1 or not text:
             return None
+        start = max(0, whole.rfind(messages[-1].content)) + found[0].start()
         spans = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         touched = [i for i, (low, high) in enumerate(spans) if low < start + len(text) and high > start]
         return (touched[0], touched[-1] + 1) if touched else None

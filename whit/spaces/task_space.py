@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -90,15 +90,13 @@ class TaskSpace:
         bases = tuple(basis_RD @ turn_DD for basis_RD in self.bases)
         return TaskSpace(self.labels, self.layers, self.base_SKD @ turn_DD, self.mean_SD, self.length_SK, bases)
 
-    def save(self, directory: Path, model: str = "") -> None:
-        """`space.json` and `space.safetensors`. model: the content key of the one that it is of, for who reads it."""
+    def save(self, directory: Path, **facts: Any) -> None:
+        """`space.json` and `space.safetensors`. facts: how it was made, for who reads it, such as the model's digest."""
         directory.mkdir(parents=True, exist_ok=True)
         tensors = {"base_SKD": self.base_SKD, "mean_SD": self.mean_SD, "length_SK": self.length_SK}
         tensors |= {f"basis_{index}": basis for index, basis in enumerate(self.bases)}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, directory / "space.safetensors")
-        (directory / "space.json").write_text(
-            json.dumps({"labels": self.labels, "layers": self.layers, "model": model})
-        )
+        (directory / "space.json").write_text(json.dumps({"labels": self.labels, "layers": self.layers, **facts}))
 
     @classmethod
     def load(cls, directory: Path) -> "TaskSpace":

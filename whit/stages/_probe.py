@@ -32,12 +32,15 @@ class Rates:
 
     train, sample: operations of the ledger per second of wall time.
     prompt_tokens, own_tokens: means of a prompt and of what the start model writes to it.
+    num_labels, num_texts: of the training split, where it was read: answers that are labels, and examples.
     """
 
     train: float
     sample: float
     prompt_tokens: float
     own_tokens: float
+    num_labels: int = 0
+    num_texts: int = 0
 
 
 def probe(
@@ -46,7 +49,8 @@ def probe(
     """Time one training step and one round of sampling; the weights are left as they were on disk."""
     policy = load_policy(model.path, dtype=dtype, device=device)
     renderer = renderer_of(policy, template)
-    examples = task.take("train", NUM_PROMPTS)
+    texts = task.take("train")
+    examples, labels = task.take("train", NUM_PROMPTS), {e.gold for e in texts if e.gold in e.choices}
     prompts = [renderer.prompt(zero_shot(example)) for example in examples]
     engine = Engine(policy.decoder, renderer.stop_ids, decode=renderer.decode)
     started = time.perf_counter()
@@ -66,7 +70,7 @@ def probe(
     accumulate(forward, batch, [term], weights, optimizer, 0.0)
     optimizer.step(0.5)
     train = step_flops(forward, document)[0] / (time.perf_counter() - started)
-    return Rates(train, sample, sum(map(len, prompts)) / len(prompts), sum(own) / len(own))
+    return Rates(train, sample, sum(map(len, prompts)) / len(prompts), sum(own) / len(own), len(labels), len(texts))
 
 
 def peak_rate(width: int) -> float:

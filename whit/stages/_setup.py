@@ -49,7 +49,7 @@ class Trainee:
     """A policy about to be trained. max_tokens: of a micro-batch; 0 leaves them to the plan of memory.
 
     projections: of its hidden states to a teacher's width, where they are compared. values: the head of a critic.
-    guide: the directions that they are compared with.
+    guide: the directions that they are compared with. memory: the plan of it, once training begins.
     """
 
     policy: Policy
@@ -60,6 +60,7 @@ class Trainee:
     projections: Projections | None = None
     values: ValueHead | None = None
     guide: Guide | None = None
+    memory: Memory | None = None
 
 
 def set_up(
@@ -122,14 +123,14 @@ def train_and_save(
     forward = forward or Forward(trainee.policy.decoder)
     outcome["peak_lr"] = trainee.optimizer.peak_lr
     rank = trainee.lora.rank if trainee.lora else 0
-    memory, compiled = prepare(trainee.policy.decoder, trainee.optimizer, trainee.max_tokens, run)
+    trainee.memory, compiled = prepare(trainee.policy.decoder, trainee.optimizer, trainee.max_tokens, run)
     outcome |= compiled
     if watched:
         outcome["logprob_before"] = mean_logprob(trainee.policy.decoder, watched[:NUM_WATCHED])
     try:
         outcome["updates"] = train(
             forward, terms, producer, trainee.optimizer, run,
-            memory=memory, num_steps=num_steps, lora_rank=rank, keep=lambda share: _keep(trainee, run, share),
+            memory=trainee.memory, num_steps=num_steps, lora_rank=rank, keep=lambda share: _keep(trainee, run, share),
             controllers=controllers,
         )  # fmt: skip
         lines = without_schedules(read_metrics(run.directory / "metrics.jsonl"), terms)

@@ -33,9 +33,9 @@ from whit.spaces.probe import profile_of
 from whit.spaces.states import flops_of, last_states
 from whit.spaces.task_space import TaskSpace
 from whit.stages._own import PartSpec, made_part
-from whit.stages._setup import SCORED_TOKENS, Trainee
+from whit.stages._setup import Trainee
 from whit.training.guide import GUIDED, Guide, Norm
-from whit.training.loop import step_flops, step_gradient
+from whit.training.loop import Feed, step_flops, step_gradient
 from whit.training.signals import Forward
 from whit.training.teachers import Live
 
@@ -143,19 +143,26 @@ class Guidance:
         """The directions, at the layers that count, of the policy as it begins."""
         if self.settings.space is None:
             built, judged = list(self.examples), list[Example]()
-            if not self.settings.understanding:  # other texts choose the layers than those that make the space
+            if self._is_probed:  # other texts choose the layers than those that make the space
                 share = PROBED / max(4 * PROBED, len(built))
                 built, judged = apart(built, share, stream(self.run.seed, "space-probe"))
             self._check_budget(policy, renderer, built, judged)
             space = self._built(policy, renderer, built, None)
         else:
-            judged = stream(self.run.seed, "space-probe").sample(self.examples, min(PROBED, len(self.examples)))
             space = TaskSpace.load(self.settings.space)
-            _check_fits(space, self.settings.space, policy, self.examples)
+            _check_fits(space, self.settings.space, policy, self.examples, self.run.template)
+            used = set(read_record(self.settings.space / "space.json").get("texts", ()))
+            others = [example for example in self.examples if example.id not in used] or list(self.examples)
+            judged = stream(self.run.seed, "space-probe").sample(others, min(PROBED, len(others)))
         self.labels = space.labels
         self.understanding, self.prediction = self._layers(space, policy, renderer, judged)
         self._check_directions(space)
         return self._guide(space, policy)
+
+    @property
+    def _is_probed(self) -> bool:
+        """Whether a probe chooses the layers: those of a weight that is 0 are not asked for."""
+        return bool(self.settings.compression) and not self.settings.understanding
 
     @property
     def layers(self) -> list[int]:
@@ -181,9 +188,9 @@ class Guidance:
             for document, example in zip(documents, self.examples, strict=True)
         ]
 
-    def feed(self, documents: list[Document], step: int) -> tuple[list[Document], dict[str, float]]:
+    def feed(self, documents: list[Document], step: int) -> Feed:
         """What a step trains on, and numbers to write beside the loss. Builds the space again where that is due."""
-        every = self.settings.refresh
+        every, before = self.settings.refresh, self.run.ledger.flops
         if every and (due := step // every * every) != self.last_built:
             self._renew(due, is_now=due == step)
         if self._asks("noise_TK"):
@@ -192,7 +199,7 @@ class Guidance:
                 for place, d in enumerate(documents)
             ]
         numbers = {} if step % LOOKS_EVERY else {"gradient_cosine": self._cosine(documents[:LOOKS_AT])}
-        return documents, numbers
+        return Feed(documents, numbers, once=self.run.ledger.flops - before)
 
     def _asks(self, signal: str) -> bool:
         return signal in inputs(self.settings.objective)
@@ -224,8 +231,7 @@ class Guidance:
         """Raises BudgetError where the passes that build the space, and choose the layers, leave nothing to train with."""
         number = num_prompts(built, self.settings.pairs, self.settings.contexts) + len(judged)
         self.run.notify({"space": {"labels": len(labels_of(built)), "prompts": number}})
-        some = [renderer.prompt(zero_shot(example)) for example in built[:SOME]]
-        needed = flops_of(policy.decoder.config.shape, some, number)
+        needed = self._cost(policy, renderer, built, number)
         if not self.run.ledger.fits(needed):
             raise BudgetError(
                 f"building the space reads about {number:,} prompts, {needed:.2g} FLOPs, and the stage has "
@@ -233,6 +239,11 @@ class Guidance:
                 'space.contexts, take space.pairs = "examples", name space.understanding, which spares the probe, or keep '
                 "a space (`whit space`) and give it as space.space."
             )
+
+    def _cost(self, policy: Policy, renderer: Renderer, examples: Sequence[Example], number: int) -> float:
+        """Operations of reading so many prompts, about."""
+        some = [renderer.prompt(zero_shot(example)) for example in examples[:SOME]]
+        return flops_of(policy.decoder.config.shape, some, number)
 
     def _layers(
         self, space: TaskSpace, policy: Policy, renderer: Renderer, judged: Sequence[Example]
@@ -242,19 +253,25 @@ class Guidance:
         for name, given in (("understanding", settings.understanding), ("prediction", settings.prediction)):
             if wrong := [layer for layer in given if layer not in space.layers]:
                 raise RecipeError(f"space.{name}: there is no layer {wrong[0]}. Give some of 0 to {count - 1}.")
-        lower, upper = list(range(max(1, 2 * count // 3))), list(range(2 * count // 3, count - 1))
-        if not settings.understanding:
+        lower = [layer for layer in space.layers if layer < max(1, 2 * count // 3)]
+        upper = [layer for layer in space.layers if 2 * count // 3 <= layer < count - 1]
+        if self._is_probed:
             prompts = [renderer.prompt(zero_shot(example)) for example in judged]
             states_NSD = last_states(policy.decoder, prompts, space.layers, self.run.ledger)
             told = profile_of(space, states_NSD, [space.labels.index(e.gold) for e in judged], self.run.seed)
             accuracy = {layer: one.accuracy for layer, one in zip(space.layers, told, strict=True)}
             lower = sorted(lower, key=lambda layer: -accuracy[layer])[:NUM_UNDERSTANDING]
-        if settings.selection and not (settings.prediction or upper):
-            raise RecipeError(
-                f"space: a model of {count} layers has no last third without the last layer. Set "
-                "space.prediction, or selection = 0."
-            )
-        return sorted(settings.understanding or lower), sorted(settings.prediction or upper)
+        found = sorted(settings.understanding or lower), sorted(settings.prediction or upper)
+        for weight, name, where, chosen in (
+            ("compression", "understanding", "lower two thirds", found[0]),
+            ("selection", "prediction", "last third", found[1]),
+        ):
+            if getattr(settings, weight) and not chosen:
+                raise RecipeError(
+                    f"space: of a model of {count} layers the space holds none of the {where} without the last layer. Set "
+                    f"space.{name}, or {weight} = 0."
+                )
+        return found[0] if settings.compression else [], found[1] if settings.selection else []
 
     def _guide(self, space: TaskSpace, policy: Policy) -> Guide:
         own = space.at(self.layers)
@@ -285,11 +302,19 @@ class Guidance:
         """The space of the weights at a step; what was built then is read again where a stage goes on."""
         policy, kept = self.trainee.policy, self.run.directory / f"space-{step}"
         if is_now:
+            number = num_prompts(self.examples, self.settings.pairs, self.settings.contexts)
+            if not self.run.ledger.fits(self._cost(policy, self.trainee.renderer, self.examples, number)):
+                self.last_built = step  # what is left trains on with the directions that there are
+                return
             space = self._built(policy, self.trainee.renderer, self.examples, self.layers)
             shutil.rmtree(kept, ignore_errors=True)
             space.save(kept)
-        else:
+        elif (kept / "space.json").exists():
             space = TaskSpace.load(kept)
+        else:
+            self.last_built = step
+            return
+        self._check_directions(space)
         assert self.trainee.guide is not None
         self.trainee.guide.put(self._guide(space, policy))
         self.last_built = step
@@ -300,12 +325,14 @@ class Guidance:
 
     def _cosine(self, documents: Sequence[Document]) -> float:
         """Between the gradients of the loss and of the space's terms, on the weights of the lowest guided layer."""
-        policy, optimizer = self.trainee.policy, self.trainee.optimizer
+        policy, optimizer, memory = self.trainee.policy, self.trainee.optimizer, self.trainee.memory
+        assert memory is not None
+        memory.make_room(policy.decoder, max(len(document.ids) for document in documents))
         device = next(policy.decoder.parameters()).device
         own = {id(parameter) for parameter in policy.decoder.layers()[self.layers[0]].parameters()}
         found = []
         for terms in (self.loss, self.own):
-            step_gradient(self.forward, terms, documents, optimizer, 1.0, SCORED_TOKENS, device)
+            step_gradient(self.forward, terms, documents, optimizer, 1.0, memory.max_tokens, device)
             masters = [m for p, m in zip(optimizer.parameters, optimizer.masters, strict=True) if id(p) in own]
             found.append(torch.cat([m.grad.flatten() for m in masters if m.grad is not None]))
             optimizer.adamw.zero_grad(set_to_none=True)
@@ -322,11 +349,18 @@ def _name(guide: SpaceGuide) -> str:
     return guide.loss if isinstance(guide.loss, str) else str(guide.loss.get("name", ""))
 
 
-def _check_fits(space: TaskSpace, path: Path, policy: Policy, examples: Sequence[Example]) -> None:
-    """Raises DataError for a kept space of another model, or of other labels."""
-    made_of = read_record(path / "space.json").get("model")
-    if made_of and made_of != digest_of(policy.path):
+def _check_fits(
+    space: TaskSpace, path: Path, policy: Policy, examples: Sequence[Example], template: str | None
+) -> None:
+    """Raises DataError for a kept space of another model, of other labels, or of prompts in another template."""
+    facts = read_record(path / "space.json")
+    if (made_of := facts.get("model")) and made_of != digest_of(policy.path):
         raise DataError(f"{path} is a space of another model than {policy.path}. Make one of this: `whit space`.")
+    if facts.get("template", template) != template:
+        told = [f'"{one}"' if one else "the model's own" for one in (facts["template"], template)]
+        raise DataError(
+            f"{path} was built with the template {told[0]}, and this run has {told[1]}. Make one: `whit space --template`."
+        )
     width, count = policy.decoder.config.shape.width, len(policy.decoder.layers())
     if space.base_SKD.shape[-1] != width or max(space.layers) >= count:
         raise DataError(

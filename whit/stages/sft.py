@@ -73,13 +73,13 @@ def sft(
     loss, is_given = build_terms(terms), source in ("rationales", "answers")
     taught, left_out = formed(train_split, "answer" if source == "answers" else form) if is_given else ([], 0)
     guidance = None
-    if space is not None and not space.is_idle:
+    if space is not None:
         check_space(space, source, transform)
-        guidance = Guidance(space, run, [example for example, _ in taught])
+        guidance = None if space.is_idle else Guidance(space, run, [example for example, _ in taught])
     trainee = set_up(
         start, run, "sft", optim, lora, max_tokens=max_tokens, recompute=recompute, masks=bool(transform),
         guided=guidance.guide if guidance else None,
-        head_factor=PROBE_FACTOR if space is not None and space.control == "learned" else None,
+        head_factor=PROBE_FACTOR if guidance and guidance.settings.control == "learned" else None,
     )  # fmt: skip
     show = shows(transform, trainee.policy, run, loss)
     if source == "own":
@@ -102,7 +102,7 @@ def sft(
         if chosen is None:
             return None
         own = [documents[i] for i in chosen]
-        return Feed(*(guidance.feed(own, step) if guidance else show(own, step)))
+        return guidance.feed(own, step) if guidance else Feed(*show(own, step))
 
     num_steps = steps_of(len(documents), batch_documents, epochs)
     watched = documents if source == "traces" else []

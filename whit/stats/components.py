@@ -52,6 +52,7 @@ class Components:
     own_df: Array
     num_seeds: Array
     num_clusters: int
+    num_items: int
 
     def variances(self, contrasts_CP: Array) -> Array:
         """Variance of each contrast of the means, such as a - b."""
@@ -136,7 +137,16 @@ def components(scores: Mapping[str, Array], groups_I: Sequence[object], *, fixed
     pooled_P = ((own_P + noise_P) @ own_df_P) / float(chdtri(pooled_df, CAUTION)) - noise_P
     cautious_P = np.where(trained_P, np.maximum(seeds_P, pooled_P), 0.0)
     return Components(
-        names, means_P, items_PP, noise_P, seeds_P, cautious_P, own_df_P, num_seeds_P, num_clusters=len(starts_G)
+        names,
+        means_P,
+        items_PP,
+        noise_P,
+        seeds_P,
+        cautious_P,
+        own_df_P,
+        num_seeds_P,
+        num_clusters=len(starts_G),
+        num_items=len(groups_I),
     )
 
 

@@ -40,12 +40,19 @@ def clustered_mean(values: ArrayLike, groups: Sequence[object], *, level: float 
     return Interval(mean, mean - quantile * variance**0.5, mean + quantile * variance**0.5)
 
 
-def ratio_of_sums(above: ArrayLike, below: ArrayLike, *, level: float = 0.95) -> Interval:
+def ratio_of_sums(
+    above: ArrayLike, below: ArrayLike, groups: Sequence[object] | None = None, *, level: float = 0.95
+) -> Interval:
     """Sum over units of `above` through that of `below`, such as bits through bytes of texts, by the delta method.
 
-    One unit alone has no interval: low and high are NaN.
+    groups: clusters of units that vary together; None takes each for itself. One cluster alone has no interval: low and
+    high are NaN.
     """
     above_N, below_N = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    if groups is not None:
+        number = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+        own_N = np.array([number[group] for group in groups])
+        above_N, below_N = (np.bincount(own_N, x_N).astype(np.float64) for x_N in (above_N, below_N))
     ratio, count = float(above_N.sum() / below_N.sum()), len(above_N)
     if count < 2:
         return Interval(ratio, math.nan, math.nan)

@@ -119,17 +119,24 @@ def _compare(parts: Components, pairs: Sequence[tuple[str, str]], level: float) 
     if not pairs:
         return ()
     contrasts_CP = np.stack([_contrast(parts.names, a, b) for a, b in pairs])
-    # Two pipelines that never differ are not known to be equal: as if one cluster had changed hands.
-    least = 1.0 / parts.num_clusters**2
-    errors_C = np.sqrt(np.maximum(parts.variances(contrasts_CP), least))
+    # Two pipelines that never differ are not known to be equal: as if one item had changed hands.
+    least, variances_C = 1.0 / parts.num_items**2, parts.variances(contrasts_CP)
+    errors_C = np.sqrt(np.maximum(variances_C, least))
     df_C = parts.degrees_of_freedom(contrasts_CP)
     differences_C = contrasts_CP @ parts.means
     of_seeds_C = np.minimum(1.0, parts.divided_by_seeds(contrasts_CP) / errors_C**2)
     of_items_C = np.clip(1.0 - contrasts_CP**2 @ (parts.seed_variance / parts.num_seeds) / errors_C**2, 0.0, 1.0)
 
-    drawn_BC, variances_BC = parts.redraw(contrasts_CP, NUM_DRAWS, np.random.default_rng(key64(0, "max_t")))
-    largest_B = np.sort(_normal_scale(drawn_BC / np.sqrt(np.maximum(variances_BC, least)), df_C).max(1))
-    quantile = float(np.quantile(largest_B, level)) or float(ndtri((1 + level) / 2))  # 0: no pair ever differs
+    rng = np.random.default_rng(key64(0, "max_t"))
+    drawn_BC, variances_BC = parts.redraw(contrasts_CP, NUM_DRAWS, rng)
+    lack_C = np.maximum(
+        least - variances_C, 0.0
+    )  # drawn beside what is known to vary, with a variance that is estimated
+    drawn_BC += np.sqrt(lack_C) * rng.normal(size=drawn_BC.shape)
+    guessed_BC = np.maximum(variances_BC, 0.0) + lack_C * rng.chisquare(df_C, drawn_BC.shape) / df_C
+    errors_BC = np.sqrt(np.where(lack_C > 0, guessed_BC, np.maximum(variances_BC, least)))
+    largest_B = np.sort(_normal_scale(drawn_BC / errors_BC, df_C).max(1))
+    quantile = float(np.quantile(largest_B, level))
     quantiles_C = _t_scale(quantile, df_C)
     num_beyond_C = NUM_DRAWS - np.searchsorted(largest_B, _normal_scale(differences_C / errors_C, df_C))
     p_values_C = (1 + num_beyond_C) / (1 + NUM_DRAWS)

@@ -1,5 +1,6 @@
 """Which pipelines a model, a task and a budget allow, and what they cost: the plan that `study.toml` writes down."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from whit.study.study import Study
 OVERHEAD = 0.85  # share of the hours that is planned for: loading, starting and idle workers take the rest
 EVALUATION_FRAC = 0.35  # at most this share of the hours goes into scoring; fewer items are scored otherwise
 MIN_ITEMS = 100
+NUM_PROBED = 400  # texts, at most, that choose the layers of a task space
 MIN_STEPS = 20  # a stage's batch is made smaller, within BATCHES, until so many steps fit its budget
 BATCHES = {
     "sft": ("batch_documents", (32, 16, 8)),
@@ -217,10 +219,14 @@ def first_step(stage: Mapping[str, Any], shape: Shape, rates: Rates) -> float:
 
 
 def _space_flops(space: Mapping[str, Any] | None, shape: Shape, rates: Rates) -> float:
-    """Operations that build a task space of two labels: of more it takes more, and how many there are is not read here."""
+    """Operations that build a task space and choose its layers: of two labels, the fewest, where the task was not read."""
     if space is None or space.get("space") is not None or not (space["compression"] or space["selection"]):
         return 0.0
-    prompts = space["contexts"] * (5 if space["pairs"] == "hints" else 3)
+    texts, num_labels = rates.num_texts or math.inf, rates.num_labels or 2
+    own = min(space["contexts"], texts)
+    prompts = own + 2 * own * num_labels if space["pairs"] == "hints" else min(texts, 2 * own * num_labels)
+    if space["compression"] and not space["understanding"]:
+        prompts += min(NUM_PROBED, rates.num_texts / 4)
     return float(prompts * forward_flops(shape, rates.prompt_tokens, 0, causal_pairs(rates.prompt_tokens)))
 
 

@@ -39,6 +39,7 @@ class Feed:
     """What a producer hands over for one step: documents, and numbers to write beside the loss.
 
     An empty feed is a step that had nothing to learn from: it is counted, and no update is made.
+    once: operations that were charged for what few rounds have, such as a look at gradients: the next need not fit it.
     ends_round: False when the next step goes on with the same rollouts. A stage is saved, and its budget is looked at,
         only between rounds: a stage that went on in the middle would sample again, with other weights.
     """
@@ -46,6 +47,7 @@ class Feed:
     documents: Sequence[Document]
     metrics: dict[str, float] = field(default_factory=dict)
     ends_round: bool = True
+    once: float = 0.0
 
 
 class Controller(Protocol):
@@ -98,13 +100,13 @@ def train(
             controller.restore(state.controllers[controller.name])
     meter = Meter(run.directory / "metrics.jsonl", state.step)
     device = next(forward.policy.parameters()).device
-    saver, before, starts_round = Saver(run), 0.0, True
+    saver, before, once, starts_round = Saver(run), 0.0, 0.0, True
     reached = _progress(run, spent, state.step, num_steps) if state.step else 0.0
     if state.step:
         run.notify({"resumed": state.step, "progress": reached})
     for step in count(state.step):
         if starts_round:
-            before = run.ledger.flops
+            before, once = run.ledger.flops, 0.0
             # What a producer will charge is not known before it has: a round as dear as any before has to fit.
             if state.step and not run.ledger.fits(state.dearest):
                 break
@@ -145,9 +147,9 @@ def train(
         line |= {"flops": run.ledger.flops, "seconds": time.perf_counter() - started}
         meter.write(line)
         run.notify(line)
-        starts_round = feed.ends_round
+        starts_round, once = feed.ends_round, once + feed.once
         if starts_round:
-            state.step, state.dearest = step + 1, max(state.dearest, run.ledger.flops - before)
+            state.step, state.dearest = step + 1, max(state.dearest, run.ledger.flops - before - once)
             earlier, reached = reached, _progress(run, spent, step + 1, num_steps)
             if passed := [share for share in run.snapshots if earlier < share <= reached]:
                 keep(passed[-1])

@@ -53,7 +53,13 @@ class Counts:
 
 Transform = Callable[[Sequence[Document], Surroundings, int, Counts], list[Document]]
 """From the documents of a step, the surroundings, the step's seed and a place for counts to the documents to train on."""
-MARKER = re.compile(r"</?(?:think|answer)>|<(?:\|im_start\||start_of_turn)>\w+")
+MARKER = re.compile(
+    r"</?(?:think|answer)>"
+    r"|<(?:\|im_start\||start_of_turn|\|start_header_id\|)>\w+"  # ChatML, Gemma, Llama 3
+    r"|<\|(?:system|user|assistant)\|>|\[/?INST\]"  # Zephyr and Phi, Mistral
+    r"|^(?:Question|Answer):",  # the plain template
+    re.MULTILINE,
+)
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
