@@ -1,6 +1,7 @@
 """Task spaces on states whose directions are known: planted, mirrored, denoised, read off and kept."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -9,11 +10,14 @@ from whit.core.errors import DataError
 from whit.core.types import Example
 from whit.data.render import Renderer
 from whit.models.load import load_policy
+from whit.prompting.instruction_first import instruction_first
+from whit.prompting.zero_shot import zero_shot
+from whit.spaces import build
 from whit.spaces.build import build_space
 from whit.spaces.probe import information, plane, profile_of
 from whit.spaces.states import last_states, mean_states
 from whit.spaces.task_space import TaskSpace, denoised, direction
-from whit.testing.tiny import tiny_decoder
+from whit.testing.tiny import tiny_decoder, tiny_tokenizer
 
 WIDTH, CONTEXTS = 896, 64
 EACH = pytest.mark.parametrize("method", ["pca", "mean", "mean_plus_pc"])
@@ -209,3 +213,43 @@ def test_of_hints_for_two_labels_what_both_share_is_gone(tiny_model):
     texts = [Example(f"{n}", f"Text {n}.", "ab"[n % 2], choices=("a", "b")) for n in range(6)]
     found = build_space(policy.decoder, Renderer(policy.tokenizer, max_length=256), texts, contexts=4)
     torch.testing.assert_close(found.base_SKD[:, 0], -found.base_SKD[:, 1], atol=1e-4, rtol=1e-4)
+
+
+@pytest.fixture
+def prompts_read(monkeypatch):
+    """What `build_space` has the model read, as text."""
+    seen = []
+    real = build.last_states
+
+    def watched(decoder, prompts, *rest):
+        seen.extend(map(tiny_tokenizer().decode, prompts))
+        return real(decoder, prompts, *rest)
+
+    monkeypatch.setattr(build, "last_states", watched)
+    return seen
+
+
+@pytest.mark.parametrize("ask", [zero_shot, instruction_first])
+def test_a_hint_stands_after_the_text_of_a_prompt_that_asks_for_the_label_as_always(tiny_model, prompts_read, ask):
+    """States are compared where the label is predicted: the instruction is there, and the turn of the answer is open."""
+    policy = load_policy(tiny_model)
+    renderer = Renderer(policy.tokenizer, max_length=256)
+    texts = [
+        Example(f"{n}", f"Text {n}.", "ab"[n % 2], choices=("a", "b"), instruction="Is it a or b?") for n in range(6)
+    ]
+    build_space(policy.decoder, renderer, texts, contexts=2, ask=ask)
+    hinted = [prompt for prompt in prompts_read if "This is certainly" in prompt]
+    assert len(hinted) == 2 * 2 * 2 and len(prompts_read) == 2 + len(hinted)
+    for prompt in hinted:
+        without = re.sub(r"\nThis is certainly (not )?about [ab]\.", "", prompt)
+        assert without in {policy.tokenizer.decode(renderer.prompt(list(ask(example)))) for example in texts}
+
+
+def test_the_mean_is_of_every_plain_prompt_that_was_read(tiny_model, prompts_read):
+    policy = load_policy(tiny_model)
+    renderer = Renderer(policy.tokenizer, max_length=256)
+    texts = [Example(f"{n}", f"Text {n}.", "ab"[n % 2], choices=("a", "b")) for n in range(6)]
+    found = build_space(policy.decoder, renderer, texts, pairs="examples", contexts=3)
+    assert len(prompts_read) == 6
+    states_NSD = last_states(policy.decoder, [renderer.prompt(zero_shot(example)) for example in texts], [0, 1])
+    torch.testing.assert_close(found.mean_SD, states_NSD.mean(0))

@@ -1,8 +1,9 @@
 """`whit icl MODEL --task T`: examples as texts in the prompt, as a push on hidden states, or not at all."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, astuple
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
@@ -48,13 +49,14 @@ def icl(
     json: Json = False,
 ) -> None:
     """Compare zero-shot, retrieved texts, IC-ICL and a random push: accuracy, prompt tokens, seconds."""
-    from whit.analysis.in_context import compare_in_context
+    from whit.analysis.in_context import Retrieval, compare_in_context
     from whit.core.errors import UsageError
     from whit.models.encoder import Encoder
     from whit.models.load import load_policy, resolve_encoder, resolve_model
+    from whit.spaces.build import Pairs
     from whit.stages._model import renderer_of
 
-    for name, value, known in (("pairs", pairs, ("hints", "examples")), ("retrieval", retrieval, ("states", "bm25"))):
+    for name, value, known in (("pairs", pairs, get_args(Pairs)), ("retrieval", retrieval, get_args(Retrieval))):
         if value not in known:
             raise UsageError(f"--{name} {value}: give {' or '.join(known)}.")
     if encoder is not None and retrieval != "states":
@@ -65,19 +67,16 @@ def icl(
         raise UsageError(
             f"--split {split}: give dev, test or ood. The bank is of train, where each item would find itself."
         )
-    span = re.fullmatch(r"(\d+)(?:-(\d+))?", layers or "0")
-    if span is None or int(span[1]) > int(span[2] or span[1]):
-        raise UsageError(f"--layers {layers}: give one layer, or the first and the last, such as 8-15.")
+    chosen_layers = _span(layers)
     own, asked = _bank_and_items(task_spec(task, columns), split, bank, items, seed)
     policy = load_policy(resolve_model(model), dtype=dtype, device=resolve_device(device))
     renderer = renderer_of(policy, template)
     ticker = Ticker()
-    choices: tuple[Literal["hints", "examples"], Literal["states", "bm25"]] = (pairs, retrieval)  # type: ignore[assignment]
     own_encoder = None if encoder is None else Encoder(resolve_encoder(encoder), resolve_device(device))
     found = compare_in_context(
-        policy, renderer, own, asked, shots=shots, retrieval=choices[1], encoder=own_encoder, strengths=strength,
-        gamma=gamma, layers=range(int(span[1]), int(span[2] or span[1]) + 1) if layers else (), pairs=choices[0],
-        contexts=contexts, first=first, max_new_tokens=max_new_tokens, seed=seed, notify=ticker.show,
+        policy, renderer, own, asked, shots=shots, retrieval=cast(Retrieval, retrieval), encoder=own_encoder,
+        strengths=strength, gamma=gamma, layers=chosen_layers, pairs=cast(Pairs, pairs), contexts=contexts, first=first,
+        max_new_tokens=max_new_tokens, seed=seed, notify=ticker.show,
     )  # fmt: skip
     ticker.clear()
     if json:
@@ -88,6 +87,18 @@ def icl(
     num_labels = len({example.gold for example in own})
     say(f"{len(asked)} items, {len(own)} examples in the bank, {num_labels} labels")
     _tell(found)
+
+
+def _span(layers: str | None) -> Sequence[int]:
+    """The layers of "8" or "8-15"; none without any. Raises UsageError for another form."""
+    from whit.core.errors import UsageError
+
+    if layers is None:
+        return ()
+    span = re.fullmatch(r"(\d+)(?:-(\d+))?", layers)
+    if span is None or int(span[1]) > int(span[2] or span[1]):
+        raise UsageError(f"--layers {layers}: give one layer, or the first and the last, such as 8-15.")
+    return range(int(span[1]), int(span[2] or span[1]) + 1)
 
 
 def _bank_and_items(spec: Any, split: str, bank: int, items: int, seed: int) -> tuple[list[Example], list[Example]]:
@@ -122,6 +133,9 @@ def _tell(found: "Found") -> None:
         strict = f"{100 * row.strict[0]:.1f} %"
         say(f"{row.name:<12} {Interval(*row.accuracy).percent():>20}  {strict:>7}  {row.prompt_tokens:>7.0f}  "
             f"{row.prefill:>9.1f}  {row.decode:>8.1f}  {row.bits_per_byte:>4.2f}")  # fmt: skip
+    for row in found.rows:
+        if row.too_long:
+            note(f"{row.name}: {plural(row.too_long, 'prompt')} longer than the context, counted as wrong")
     say("prompt: its tokens; text: bits a byte of plain text while every state is pushed")
     say("paired by item, in points, all intervals at once:")
     for gain in found.gains:
