@@ -5,12 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from whit.analysis import in_context
 from whit.analysis.in_context import compare_in_context
 from whit.core.errors import DataError
 from whit.core.types import Example
 from whit.data.render import Renderer
+from whit.generation.engine import Engine
 from whit.models.load import load_policy
 from whit.prompting.retrieved import retrieved
+from whit.spaces.retrieval import Vectors
 from whit.testing.tiny import tiny_model
 
 LABELS = ("fruit", "tool")
@@ -82,6 +85,42 @@ def test_a_push_of_no_strength_costs_plain_text_nothing_and_a_strong_one_somethi
     rows = {row.name: row.bits_per_byte for row in compare(strengths=(0.0, 4.0)).rows}
     assert rows["ic-icl 0"] == rows["random 0"] == rows["zero-shot"] == rows["texts"]
     assert abs(rows["random 4"] - rows["zero-shot"]) > 1e-3
+
+
+def test_a_push_and_its_control_point_elsewhere_and_the_layers_are_those_that_are_named(compare):
+    pushed = {
+        layer: {row.name: row.bits_per_byte for row in compare(strengths=(4.0,), layers=[layer]).rows}
+        for layer in (0, 1)
+    }
+    assert abs(pushed[0]["ic-icl"] - pushed[0]["random"]) > 1e-3
+    assert abs(pushed[0]["ic-icl"] - pushed[1]["ic-icl"]) > 1e-3
+
+
+def test_what_an_encoder_writes_is_not_centred_and_states_are(compare, monkeypatch):
+    asked = []
+    monkeypatch.setattr(in_context, "Vectors", lambda bank, **kind: asked.append(kind) or Vectors(bank, **kind))
+    compare(encoder=lambda texts: torch.ones(len(texts), 2))
+    compare()
+    assert asked == [{"centred": False}, {"centred": True}]
+
+
+def test_each_prompt_that_fits_keeps_its_own_push(compare, monkeypatch):
+    """The first item is too long to be asked: the push of the second is the first that the engine gets."""
+    pushes = []
+    real = Engine.generate
+
+    def generate(self, prompts, sampling, **rest):
+        if (steering := rest["steering"]) is not None and len(prompts) > 1:
+            pushes.append(steering.vectors_PSD)
+        return real(self, prompts, sampling, **rest)
+
+    monkeypatch.setattr(Engine, "generate", generate)
+    items = examples(6, start=20)
+    compare(items=items)
+    whole = pushes[0]
+    pushes.clear()
+    compare(items=[replace(items[0], prompt=items[0].prompt + " and more" * 30), *items[1:]])
+    torch.testing.assert_close(pushes[0], whole[1:])
 
 
 def test_an_encoder_tells_what_is_near_in_the_place_of_states(compare):

@@ -217,6 +217,26 @@ def test_evaluate_says_the_loss_of_worked_solutions_or_of_the_bare_answers(whit,
     assert "no worked solutions" in said.err and "nats a token" in said.out
 
 
+def test_the_loss_of_solutions_has_an_interval_over_groups(whit, tiny_model, tmp_path):
+    """Rows of one group vary together: of two groups the interval is another, and wider, than of 16 rows."""
+    found = {}
+    for name, groups in (("alone", 16), ("grouped", 2)):
+        rows = [
+            {"prompt": f"{n} + {n}?", "answer": str(2 * n), "rationale": f"{'so ' * (n % 2)}it is {2 * n}.",
+             "group": str(n % groups), "split": split}
+            for split in ("train", "dev", "test") for n in range(16)
+        ]  # fmt: skip
+        for number, row in enumerate(rows):
+            row["prompt"] += f" ({number})"
+            row["group"] += row["split"]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        asked = ("--task", tmp_path / f"{name}.jsonl", "--loss", "--dtype", "float32", "--device", "cpu", "--json")
+        found[name] = json.loads(whit("evaluate", tiny_model, *asked).out)["nats_per_token"]
+    assert found["alone"]["estimate"] == pytest.approx(found["grouped"]["estimate"], rel=1e-6)
+    alone, grouped = (row["high"] - row["low"] for row in (found["alone"], found["grouped"]))
+    assert grouped > 3 * alone
+
+
 @pytest.mark.parametrize(
     ("way", "unread"),
     [

@@ -21,10 +21,13 @@ from whit.spaces.build import build_space
 from whit.spaces.states import flops_of as flops_of_prompts
 from whit.spaces.states import last_states
 from whit.stages import _space
+from whit.stages._model import model_artifact
+from whit.stages._probe import probe
 from whit.stages._task import load_task
 from whit.testing.run import tiny_run
 from whit.testing.tiny import tiny_decoder, tiny_model
 from whit.training.guide import Guide
+from whit.training.memory import Memory
 from whit.training.optim import Optim, Optimizer
 from whit.training.signals import Forward, accumulate
 from whit.training.weights import token_weights
@@ -75,9 +78,24 @@ def test_a_space_moves_the_weights_is_paid_for_and_its_terms_are_written_down(tr
     assert {first["read_out_0"], first["read_out_1"]} <= {0.0, 0.25, 0.5, 0.75, 1.0}
 
 
+def test_a_look_at_the_gradients_makes_room_as_a_step_does(train, monkeypatch):
+    asked = []
+    real = Memory.make_room
+    monkeypatch.setattr(Memory, "make_room", lambda memory, *rest: asked.append(rest) or real(memory, *rest))
+    assert len(metrics(train("looked", space=SPACE))) + 1 == len(asked)  # the first step has a look
+
+
 def test_the_weight_grows_over_the_ramp(train):
     lines = metrics(train("ramp", space={**SPACE, "ramp": 1.0}))
     assert lines[0]["compression"] == 0.0 < lines[-1]["compression"]
+
+
+def test_a_ramp_over_all_of_the_training_is_no_collapse(train):
+    """At a rate that moves nothing the terms grow with their weights alone."""
+    ramped = train("ramp", 3e9, space={**SPACE, "ramp": 1.0, "selection": 1.0}, optim={"lr": 1e-7})
+    lines = metrics(ramped)
+    assert len(lines) >= 20 and lines[-1]["selection"] > 5 * lines[1]["selection"]
+    assert not ramped.facts()["outcome"].get("collapsed")
 
 
 def test_two_labels_lie_on_one_line_and_are_refused_unless_the_whole_state_counts(tiny_model, tmp_path):
@@ -178,6 +196,11 @@ def test_a_space_that_is_built_again_does_not_end_the_training_early(train):
     assert rebuilt > 1.5 * step
 
 
+@pytest.mark.parametrize("budget", [1e9 + 1.5e7 * step for step in range(6)])
+def test_a_space_that_no_longer_fits_the_budget_is_not_built_again(train, budget):
+    assert metrics(train("again", budget, space={**SPACE, "refresh": 3}))[-1]["flops"] <= budget
+
+
 def test_a_space_of_other_weights_of_the_same_sizes_is_refused(train, tmp_path, labels, tiny_model):
     policy = load_policy(tiny_model, dtype="float32")
     renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
@@ -202,6 +225,12 @@ def test_what_building_is_foretold_to_cost_is_what_it_is_charged_with(tiny_model
     assert flops_of_prompts(policy.decoder.config.shape, prompts[:12], len(prompts)) == pytest.approx(
         ledger.flops, rel=0.02
     )
+
+
+def test_what_a_probe_of_the_machine_reads_of_labels_foretells_what_a_space_costs(tiny_model, labels):
+    task = load_task(str(labels))
+    rates = probe(model_artifact(str(tiny_model)), task, dtype="float32", device="cpu", max_new_tokens=2)
+    assert (rates.num_labels, rates.num_texts) == (3, len(task.take("train")))
 
 
 def test_a_recipe_with_a_kept_space_is_read_back_as_it_was_written_out(tiny_model, labels, tmp_path):
