@@ -89,6 +89,30 @@ def test_the_same_directions_tell_what_a_training_moved(whit, tiny_model, own, t
     assert len({own_kept, before_kept, moved_kept}) == 3
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (("--template", "plain"), "was made with template of the model. Give the same --template"),
+        (("--method", "mean"), "was made with method pca. Give the same --method"),
+    ],
+)
+def test_a_space_that_was_made_otherwise_is_no_space_of_before(whit, tiny_model, own, tmp_path, changed, told):
+    pytest.importorskip("matplotlib")
+    asked = (*own, *FAST, "--items", 36)
+    assert whit("space", tiny_model, tmp_path / "old", *asked).code == 0
+    said = whit("space", tiny_model, tmp_path / "new", *asked, "--before", tmp_path / "old", *changed)
+    assert said.code == 1 and told in " ".join(said.err.split())
+
+
+def test_a_space_of_other_labels_is_no_space_of_before(whit, tiny_model, own, tmp_path):
+    pytest.importorskip("matplotlib")
+    assert whit("space", tiny_model, tmp_path / "old", *own, *FAST, "--items", 36).code == 0
+    record = tmp_path / "old" / "space.json"
+    record.write_text(record.read_text().replace('"fruit"', '"food"'))
+    said = whit("space", tiny_model, tmp_path / "new", *own, *FAST, "--items", 36, "--before", tmp_path / "old")
+    assert said.code == 1 and "is a space of bird, food, tool" in " ".join(said.err.split())
+
+
 def test_a_space_of_other_texts_or_none_is_no_space_of_before(whit, tiny_model, own, tmp_path):
     pytest.importorskip("matplotlib")
     asked = ("space", tiny_model, tmp_path / "old", *own, *FAST, "--items", 36)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from stage_runs import flops_of, metrics, perform, weights_hash
 
-from whit.core.errors import BudgetError, DataError, RecipeError
+from whit.core.errors import BudgetError, RecipeError
 from whit.core.ledger import Ledger
 from whit.core.rundir import digest_of
 from whit.data.batch import Document, collate
@@ -155,7 +155,7 @@ def test_a_space_of_another_model_or_of_other_labels_is_refused(train, labels, t
     renderer = Renderer(wide.tokenizer, max_length=256, more_stops=wide.stop_ids)
     examples = load_task(str(labels)).take("train")
     build_space(wide.decoder, renderer, examples, pairs="examples", contexts=2).save(tmp_path / "space")
-    with pytest.raises(DataError, match="Make it of this model"):
+    with pytest.raises(RecipeError, match="Make it of this model"):
         train("other", space={**KEPT, "space": str(tmp_path / "space")})
 
 
@@ -164,7 +164,9 @@ def test_a_space_of_other_prompts_is_refused(train, labels, tmp_path, tiny_model
     renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
     space = build_space(policy.decoder, renderer, load_task(str(labels)).take("train"), pairs="examples", contexts=2)
     space.save(tmp_path / "own", template="plain")
-    with pytest.raises(DataError, match='built with the template "plain", and this run has the model\'s own'):
+    with pytest.raises(
+        RecipeError, match='built with the template "plain", and this run has the model\'s own template'
+    ):
         train("other", space={**KEPT, "space": str(tmp_path / "own")})
 
 
@@ -175,7 +177,7 @@ def test_a_kept_space_of_some_layers_chooses_among_them(train, labels, tmp_path,
     space.at([0]).save(tmp_path / "first")
     kept = {"norm": "state", "space": str(tmp_path / "first")}
     assert metrics(train("alone", space={**kept, "selection": 0.0}))[-1]["compression"] > 0
-    with pytest.raises(RecipeError, match=r"Set space\.prediction, or selection = 0"):
+    with pytest.raises(RecipeError, match=r"Set space\.prediction, selection = 0"):
         train("both", space=kept)
 
 
@@ -208,7 +210,7 @@ def test_a_space_of_other_weights_of_the_same_sizes_is_refused(train, tmp_path, 
     space.save(tmp_path / "own", model=digest_of(tiny_model))
     space.save(tmp_path / "other", model="0123456789abcdef")
     assert flops_of(train("fits", space={**KEPT, "space": str(tmp_path / "own")})) > 0
-    with pytest.raises(DataError, match="of another model"):
+    with pytest.raises(RecipeError, match="of another model"):
         train("not", space={**KEPT, "space": str(tmp_path / "other")})
 
 

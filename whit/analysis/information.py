@@ -1,8 +1,8 @@
 """What a model's states tell of a task's labels, layer by layer, in its own space and in an earlier one."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -16,7 +16,7 @@ from whit.data.render import Renderer
 from whit.models.load import Policy
 from whit.prompting.zero_shot import zero_shot
 from whit.spaces.bank import apart
-from whit.spaces.build import Pairs, build_space
+from whit.spaces.build import Pairs, build_space, labels_of
 from whit.spaces.probe import plane, profile_of
 from whit.spaces.states import last_states
 from whit.spaces.task_space import Method, TaskSpace
@@ -60,30 +60,34 @@ class Profile:
 class Seen:
     """A space and its profile; the ids of the texts that built it; the judged texts by label, on two components.
 
-    earlier: the profile of the model before a training. in_earlier: of this model, in the space of that one.
+    made: how, for the space's record. earlier: the profile of the model before a training. in_earlier: of this model by the
+    directions of that one, around its own mean: a training moves the mean by many times what texts differ by.
     """
 
     space: TaskSpace
     profile: Profile
     built: list[str]
     points: dict[str, list[tuple[float, float]]]
+    made: dict[str, str | None]
     earlier: Profile | None = None
     in_earlier: Profile | None = None
 
 
 def see_space(
     policy: Policy, renderer: Renderer, examples: Sequence[Example], *, pairs: Pairs = "hints", contexts: int = 64,
-    method: Method = "pca", seed: int = 0, before: Path | None = None, notify: Callable[[str], None] = lambda _: None,
+    method: Method = "pca", seed: int = 0, before: Path | None = None, template: str | None = None,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Seen:  # fmt: skip
     """Build a space of one half of the examples of each label, and ask a probe of the other half's states.
 
     before: a directory that `Seen.profile` and `Seen.space` of an earlier model were kept in, such as the one that a
-        training began with: the states are read with its directions too.
-    Raises DataError as `build_space`, and for an earlier space of other labels, states or texts.
+        training began with: the states are read with its directions too. template: the renderer's, for the record.
+    Raises DataError as `build_space`, and for an earlier space of other labels, states or texts, or made otherwise.
     """
     built, judged = apart(examples, 0.5, stream(seed, "space-probe"))
     texts = [example.id for example in judged]
-    earlier = None if before is None else _earlier(before, texts, policy)
+    made = {"template": template, "pairs": pairs, "method": method}
+    earlier = None if before is None else _earlier(before, texts, labels_of(built), made, policy)
     notify("building the space")
     space = build_space(policy.decoder, renderer, built, pairs=pairs, contexts=contexts, method=method, seed=seed)
     notify("asking the probe")
@@ -97,16 +101,28 @@ def see_space(
 
     own = profile(space)
     points = _by_label(space, space.coordinates(states_NSD)[:, own.best], gold)
-    before_and_after = (earlier[1], profile(earlier[0])) if earlier else ()
-    return Seen(space, own, [example.id for example in built], points, *before_and_after)
+    seen = Seen(space, own, [example.id for example in built], points, made)
+    if earlier is None:
+        return seen
+    old, its_own = earlier
+    return replace(seen, earlier=its_own, in_earlier=profile(replace(old, mean_SD=space.mean_SD)))
 
 
-def _earlier(directory: Path, texts: Sequence[str], policy: Policy) -> tuple[TaskSpace, Profile]:
-    space, profile = TaskSpace.load(directory), Profile.load(directory)
+def _earlier(
+    directory: Path, texts: Sequence[str], labels: Sequence[str], made: Mapping[str, str | None], policy: Policy
+) -> tuple[TaskSpace, Profile]:
+    space, profile, facts = TaskSpace.load(directory), Profile.load(directory), read_record(directory / "space.json")
     if profile.texts != list(texts):
         raise DataError(
             f"{directory} was read from other texts than these: give the --task, --items and --seed that it was made with."
         )
+    if set(space.labels) != set(labels):
+        raise DataError(
+            f"{directory} is a space of {', '.join(space.labels)}, and these labels are {', '.join(labels)}."
+        )
+    if other := [name for name, value in made.items() if facts.get(name, value) != value]:
+        told = ", ".join(f"{name} {facts[name] or 'of the model'}" for name in other)
+        raise DataError(f"{directory} was made with {told}. Give the same --{', --'.join(other)}.")
     width, count = policy.decoder.config.shape.width, len(policy.decoder.layers())
     if space.mean_SD.shape[-1] != width or space.layers[-1] >= count:
         raise DataError(

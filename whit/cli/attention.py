@@ -24,11 +24,14 @@ def attention(
 ) -> None:
     """Say what attention the answer in the prompt gets, layer by layer, and whether the first token is a sink."""
     from whit.analysis.attention import measured
+    from whit.core.errors import UsageError
     from whit.core.types import Split
     from whit.models.load import load_policy, resolve_model
     from whit.stages._model import renderer_of
     from whit.stages._task import load_task
 
+    if out is not None and out.is_dir():
+        raise UsageError(f"--out {out} is a directory, and the pictures are one HTML file. Name a file in it.")
     policy = load_policy(resolve_model(model), device=resolve_device(device))
     renderer = renderer_of(policy, template)
     chosen: Split = split  # type: ignore[assignment]
@@ -41,8 +44,8 @@ def attention(
     say(f"{found['examples']} prompts, {found['with_answer']} with the answer in them once")
     say("layer   on the answer   before it   on the first   entropy, nats")
     for layer, (first, entropy) in enumerate(zip(found["first"], found["entropy"], strict=True)):
-        shares = [found[name][layer] if name in found else float("nan") for name in ("answer", "before")]
-        say(f"{layer:>5}   {shares[0]:>12.1%}   {shares[1]:>9.1%}   {first:>11.1%}   {entropy:>13.2f}")
+        answer, before = (f"{found[name][layer]:.1%}" if name in found else "-" for name in ("answer", "before"))
+        say(f"{layer:>5}   {answer:>12}   {before:>9}   {first:>11.1%}   {entropy:>13.2f}")
     for line in _sums(found):
         say(line)
     if "decay" not in found and hide:

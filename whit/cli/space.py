@@ -59,9 +59,9 @@ def space(
     ticker = Ticker()
     seen = see_space(
         policy, renderer_of(policy, template), chosen, pairs=cast(Pairs, pairs), method=cast(Method, method),
-        contexts=contexts, seed=seed, before=before, notify=ticker.show,
+        contexts=contexts, seed=seed, before=before, template=template, notify=ticker.show,
     )  # fmt: skip
-    seen.space.save(out, model=digest_of(path), template=template, pairs=pairs, method=method, texts=seen.built)
+    seen.space.save(out, model=digest_of(path), texts=seen.built, **seen.made)
     seen.profile.save(out)
     _draw(out / "space.html", f"The space of {task} in {model}", seen)
     ticker.clear()
@@ -116,7 +116,8 @@ def _tell(seen: "Seen") -> None:
             f"the {min(MOST_BARS, len(own.nats))} layers of {len(own.nats)} that tell most, the best of them by luck too:"
         )
     else:
-        say("the probe reads nothing of the label after any layer: more --items may tell")
+        say("a probe reads nothing of the label from the coordinates after any layer: more")
+        say(f"--items or texts may tell. The first {min(MOST_BARS, len(own.nats))} of {len(own.nats)} layers:")
     profiles = [own, seen.earlier, seen.in_earlier] if seen.earlier and seen.in_earlier else [own]
     if len(profiles) > 1:
         say(f"{'now':>32}{'before':>22}{'directions of before':>22}")
@@ -124,7 +125,7 @@ def _tell(seen: "Seen") -> None:
     for place in sorted(range(len(own.nats)), key=lambda place: own.nats[place], reverse=True)[:MOST_BARS]:
         cells = [f"{p.nats[place]:>7.2f}{p.accuracy[place]:>7.0%}{p.kept[place]:>7.0%}" for p in profiles]
         say(f"{own.layers[place]:>11}" + " ".join(cells))
-    say("right: by the probe; kept: share of a state's squared length, in the space")
+    say(f"right: by the probe, {1 / len(seen.space.labels):.0%} by chance; kept: of a state's squared length")
     bases = zip(seen.space.layers, seen.space.bases, strict=True)
     if lines := [layer for layer, basis_RD in bases if len(basis_RD) == 1]:
         note(f"after layers {ranges(lines)} all labels lie on one line: a cosine is 1 or -1 there, whatever the state")

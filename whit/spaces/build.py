@@ -95,6 +95,11 @@ def num_prompts(examples: Sequence[Example], pairs: Pairs, contexts: int) -> int
     return own + 2 * own * num_labels if pairs == "hints" else min(len(examples), 2 * own * num_labels)
 
 
+def hinted(examples: Sequence[Example]) -> list[Example]:
+    """Each example with the longer of the hints about its own label: as long as what is read of them, about."""
+    return [_hinted(example, AGAINST, example.gold) for example in examples]
+
+
 def _paired(
     examples: Sequence[Example], labels: Sequence[str], contexts: int, rng: Random
 ) -> list[tuple[list[int], list[int]]]:

@@ -13,6 +13,7 @@ from whit.core.seeds import stream
 from whit.spaces.task_space import TaskSpace
 
 MAX_STEPS = 100
+RANK_TOLERANCE = 1e-5  # of a component beside the first: less of it is rounding
 DECAYS = (1e-3, 1e-2, 1e-1, 1.0)  # of a probe's weights: few texts a label want a stronger one
 
 
@@ -76,5 +77,6 @@ def profile_of(space: TaskSpace, states_NSD: Tensor, labels: Sequence[int], seed
 def plane(points_ND: Tensor) -> Tensor:
     """[N, 2]: points on their first two principal components."""
     centred_ND = points_ND - points_ND.mean(0)
-    axes_2D: Tensor = torch.linalg.svd(centred_ND, full_matrices=False)[2][:2]
-    return centred_ND @ axes_2D.T
+    _, sizes_R, axes_RD = torch.linalg.svd(centred_ND, full_matrices=False)
+    flat_N2: Tensor = centred_ND @ axes_RD[:2].T
+    return torch.where(sizes_R[:2] > RANK_TOLERANCE * sizes_R[0], flat_N2, torch.zeros_like(flat_N2))

@@ -14,13 +14,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from whit.core.errors import BudgetError, DataError, RecipeError
+from whit.core.errors import BudgetError, RecipeError
 from whit.core.files import read_record
 from whit.core.parts import inputs
 from whit.core.rundir import Run, digest_of
 from whit.core.seeds import key64, stream
 from whit.core.settings import Frozen
 from whit.core.types import Artifact, Example
+from whit.core.words import plural, ranges
 from whit.data.batch import Document
 from whit.data.render import Renderer
 from whit.models.adapters import adapters_off
@@ -28,7 +29,7 @@ from whit.models.load import Policy, load_policy
 from whit.objectives._types import PerToken, Term
 from whit.prompting.zero_shot import zero_shot
 from whit.spaces.bank import apart
-from whit.spaces.build import Pairs, build_space, labels_of, num_prompts
+from whit.spaces.build import Pairs, build_space, hinted, labels_of, num_prompts
 from whit.spaces.probe import profile_of
 from whit.spaces.states import flops_of, last_states
 from whit.spaces.task_space import TaskSpace
@@ -242,7 +243,8 @@ class Guidance:
 
     def _cost(self, policy: Policy, renderer: Renderer, examples: Sequence[Example], number: int) -> float:
         """Operations of reading so many prompts, about."""
-        some = [renderer.prompt(zero_shot(example)) for example in examples[:SOME]]
+        read = hinted(examples[:SOME]) if self.settings.pairs == "hints" else examples[:SOME]
+        some = [renderer.prompt(zero_shot(example)) for example in read]
         return flops_of(policy.decoder.config.shape, some, number)
 
     def _layers(
@@ -253,8 +255,9 @@ class Guidance:
         for name, given in (("understanding", settings.understanding), ("prediction", settings.prediction)):
             if wrong := [layer for layer in given if layer not in space.layers]:
                 raise RecipeError(f"space.{name}: there is no layer {wrong[0]}. Give some of 0 to {count - 1}.")
-        lower = [layer for layer in space.layers if layer < max(1, 2 * count // 3)]
-        upper = [layer for layer in space.layers if 2 * count // 3 <= layer < count - 1]
+        able = [layer for layer in space.layers if layer not in self._flat(space)]
+        lower = [layer for layer in able if layer < max(1, 2 * count // 3)]
+        upper = [layer for layer in able if 2 * count // 3 <= layer < count - 1]
         if self._is_probed:
             prompts = [renderer.prompt(zero_shot(example)) for example in judged]
             states_NSD = last_states(policy.decoder, prompts, space.layers, self.run.ledger)
@@ -268,8 +271,8 @@ class Guidance:
         ):
             if getattr(settings, weight) and not chosen:
                 raise RecipeError(
-                    f"space: of a model of {count} layers the space holds none of the {where} without the last layer. Set "
-                    f"space.{name}, or {weight} = 0."
+                    f"space: of the {where} of {count} layers, without the last, the space holds none where the labels lie "
+                    f'off one line. Set space.{name}, {weight} = 0, or norm = "state", which such layers need.'
                 )
         return found[0] if settings.compression else [], found[1] if settings.selection else []
 
@@ -284,18 +287,18 @@ class Guidance:
         is_learned = self.settings.control == "learned"
         return Guide(base_LKD, mean_LD, length_LK, bases, norm=self.settings.norm, is_learned=is_learned)
 
+    def _flat(self, space: TaskSpace) -> list[int]:
+        """Layers where all labels lie on one line, as far as that takes the gradient away."""
+        if not self._asks("coordinates_TLK") or self.settings.norm != "kept" or self.settings.control == "learned":
+            return []
+        return [layer for layer, basis_RD in zip(space.layers, space.bases, strict=True) if len(basis_RD) == 1]
+
     def _check_directions(self, space: TaskSpace) -> None:
         """Raises RecipeError for layers where every state has the same cosines, up to a sign: nothing is learnt there."""
-        alone = [layer for layer in self.layers if len(space.bases[space.layers.index(layer)]) == 1]
-        if (
-            alone
-            and self._asks("coordinates_TLK")
-            and self.settings.norm == "kept"
-            and self.settings.control != "learned"
-        ):
+        if alone := [layer for layer in self.layers if layer in self._flat(space)]:
             raise RecipeError(
-                f"space: after layer {alone[0]} all {len(space.labels)} labels lie on one line, so what is kept of a state "
-                'has the cosines 1 and -1 whatever it is, and no gradient. Set norm = "state", or name other layers.'
+                f"space: after layer {ranges(alone)} all {len(space.labels)} labels lie on one line, so what is kept of a "
+                'state has the cosines 1 and -1 whatever it is, and no gradient. Set norm = "state", or name other layers.'
             )
 
     def _renew(self, step: int, *, is_now: bool) -> None:
@@ -352,25 +355,25 @@ def _name(guide: SpaceGuide) -> str:
 def _check_fits(
     space: TaskSpace, path: Path, policy: Policy, examples: Sequence[Example], template: str | None
 ) -> None:
-    """Raises DataError for a kept space of another model, of other labels, or of prompts in another template."""
+    """Raises RecipeError for a kept space of another model, of other labels, or of prompts in another template."""
     facts = read_record(path / "space.json")
     if (made_of := facts.get("model")) and made_of != digest_of(policy.path):
-        raise DataError(f"{path} is a space of another model than {policy.path}. Make one of this: `whit space`.")
+        raise RecipeError(f"{path} is a space of another model than {policy.path}. Make one of this: `whit space`.")
     if facts.get("template", template) != template:
-        told = [f'"{one}"' if one else "the model's own" for one in (facts["template"], template)]
-        raise DataError(
-            f"{path} was built with the template {told[0]}, and this run has {told[1]}. Make one: `whit space --template`."
+        told = [f'the template "{one}"' if one else "the model's own template" for one in (facts["template"], template)]
+        raise RecipeError(
+            f"{path} was built with {told[0]}, and this run has {told[1]}. Make one: `whit space --template`."
         )
     width, count = policy.decoder.config.shape.width, len(policy.decoder.layers())
     if space.base_SKD.shape[-1] != width or max(space.layers) >= count:
-        raise DataError(
+        raise RecipeError(
             f"{path} is of a model with states of {space.base_SKD.shape[-1]} numbers, and this one has {count} layers of "
             f"{width}. Make it of this model: `whit space`."
         )
     if missing := sorted({example.gold for example in examples} - set(space.labels)):
-        raise DataError(
-            f"{path} has no direction for the label '{missing[0]}', nor for {len(missing) - 1} others. Give it more "
-            "texts of this task: `whit space --items`."
+        raise RecipeError(
+            f"{path} has no direction for {plural(len(missing), 'label')}, such as '{missing[0]}'. Give it more texts of "
+            "this task: `whit space --items`."
         )
 
 

@@ -208,6 +208,8 @@ if (pipelines.length) {
 // Curves.
 const NAMES = { cross_entropy: "cross-entropy (nats)", forward_kl: "KL to the teacher (nats)", reward: "reward", accuracy: "accuracy while sampling",
   entropy: "entropy (nats)", completion_tokens: "tokens of a completion", truncated: "share cut off", equal_groups: "groups without signal",
+  compression: "space, understanding layers (weighted)", selection: "space, prediction layers (weighted)",
+  gradient_cosine: "cosine of the gradients of loss and space", masked: "hidden tokens of a step",
   dev_accuracy: "accuracy on dev, greedy", dev_strict: "strict accuracy on dev" };
 function panel(kind, key, lines) {
   const width = 300, height = 170, left = 44, bottom = 24, top = 8, right = 8;
