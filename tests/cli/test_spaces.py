@@ -87,6 +87,8 @@ def test_the_same_directions_tell_what_a_training_moved(whit, tiny_model, own, t
     own_kept, before_kept, moved_kept = row[3], row[6], row[9]
     assert before_kept == f"{json.loads((tmp_path / 'old' / 'profile.json').read_text())['kept'][1]:.0%}"
     assert len({own_kept, before_kept, moved_kept}) == 3
+    kept = json.loads((tmp_path / "new" / "profile-directions-of-before.json").read_text())["kept"][1]
+    assert moved_kept == f"{kept:.0%}"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from whit.core.errors import RunError, UsageError
-from whit.report.gather import gather, pipeline_of
+from whit.report import html
+from whit.report.gather import CURVES, gather, pipeline_of
 from whit.report.html import render, write_report
 
 HOSTILE = "</script><script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">\u2028 7"
@@ -193,3 +194,9 @@ def test_a_browser_draws_it_without_an_error_and_hostile_text_stays_text(study, 
         assert f">{heading}</h2>" in drawn
     assert "<img" not in drawn.replace("&lt;img", "")
     assert "<td>+20.0 [+15.0, +25.0]*</td>" in drawn and "<td>-20.0 [-25.0, -15.0]*</td>" in drawn
+
+
+def test_every_curve_that_is_gathered_has_a_name_and_so_a_panel():
+    script = (Path(html.__file__).parent / "page" / "report.js").read_text()
+    names = script[script.index("const NAMES") : script.index("function panel")]
+    assert [key for key in CURVES if f"{key}:" not in names] == []

@@ -1,5 +1,7 @@
 """Hiding tokens in every stage that trains on text: from a recipe's setting to the weights."""
 
+from dataclasses import replace
+
 import pytest
 from stage_runs import SMALL, metrics, perform, weights_hash
 
@@ -130,3 +132,13 @@ def test_a_solution_that_takes_a_failed_group_s_place_is_hidden_too(stage):
         stage("hybrid", f"share {share}", mix="fallback", transform={**MEAP, "share": share}) for share in (0.0, 0.9)
     )
     assert weights_hash(none) != weights_hash(most)
+
+
+@pytest.mark.parametrize(("longer_than", "is_told"), [(500, True), (2, False)])
+def test_a_transform_that_changes_nothing_is_told_of_once(tiny_model, sums, tmp_path, longer_than, is_told):
+    told = []
+    run = replace(tiny_run(tmp_path / "out", 2e9, task=str(sums)), notify=told.append)
+    copy = {"name": "meap_copy", "longer_than": longer_than, "share": 0.5, "keep_answer": False}
+    perform("sft", tiny_model, run, **SMALL, transform=copy)
+    said = [line["guard"] for line in told if "changed none of the first" in line.get("guard", "")]
+    assert len(said) == is_told

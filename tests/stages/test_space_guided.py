@@ -1,6 +1,7 @@
 """Fine-tuning guided by a task space: what it leaves alone, what it refuses, and where its gradient goes."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -179,6 +180,20 @@ def test_a_kept_space_of_some_layers_chooses_among_them(train, labels, tmp_path,
     assert metrics(train("alone", space={**kept, "selection": 0.0}))[-1]["compression"] > 0
     with pytest.raises(RecipeError, match=r"Set space\.prediction, selection = 0"):
         train("both", space=kept)
+
+
+def test_layers_where_all_labels_lie_on_one_line_are_not_chosen(labels, tmp_path):
+    """Of seven the first, second and fifth hold one direction: two are left of the lower four, and one of the rest."""
+    deep = tiny_model(tmp_path / "deep", num_hidden_layers=7)
+    policy = load_policy(deep, dtype="float64")
+    renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
+    space = build_space(policy.decoder, renderer, load_task(str(labels)).take("train"), pairs="examples", contexts=4)
+    spans = [torch.linalg.svd(base_KD, full_matrices=False)[2] for base_KD in space.base_SKD]
+    bases = tuple(span_RD[: 1 if layer in (0, 1, 4) else 3] for layer, span_RD in enumerate(spans))
+    replace(space, bases=bases).save(tmp_path / "space")
+    run = tiny_run(tmp_path / "run", 4e9, task=str(labels))
+    line = metrics(perform("sft", deep, run, **SMALL, space={"ramp": 0.0, "space": str(tmp_path / "space")}))[0]
+    assert {name for name in line if name.startswith("read_out")} == {"read_out_2", "read_out_3", "read_out_5"}
 
 
 def test_layers_of_a_weight_of_0_are_neither_probed_nor_judged(train):

@@ -21,7 +21,7 @@ from whit.spaces.probe import plane, profile_of
 from whit.spaces.states import last_states
 from whit.spaces.task_space import Method, TaskSpace
 
-FILE = "profile.json"
+FILE, OLD_FILE = "profile.json", "profile-directions-of-before.json"
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Profile:
         """The place in `layers` where the coordinates tell most."""
         return max(range(len(self.nats)), key=lambda place: self.nats[place])
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: Path, name: str = FILE) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        write_beside(directory / FILE, json.dumps(asdict(self)))
+        write_beside(directory / name, json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, directory: Path) -> "Profile":

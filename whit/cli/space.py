@@ -38,7 +38,7 @@ def space(
     device: Device = "auto",
 ) -> None:
     """Build a task space of the training split, say layer by layer what its coordinates tell, and keep it."""
-    from whit.analysis.information import see_space
+    from whit.analysis.information import OLD_FILE, see_space
     from whit.core.errors import UsageError
     from whit.core.rundir import digest_of
     from whit.models.load import load_policy, resolve_model
@@ -63,6 +63,8 @@ def space(
     )  # fmt: skip
     seen.space.save(out, model=digest_of(path), texts=seen.built, **seen.made)
     seen.profile.save(out)
+    if seen.in_earlier:
+        seen.in_earlier.save(out, OLD_FILE)
     _draw(out / "space.html", f"The space of {task} in {model}", seen)
     ticker.clear()
     _tell(seen)
