@@ -27,6 +27,29 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
+THINGS = {
+    "fruit": ("apple", "pear", "plum", "fig"),
+    "tool": ("saw", "axe", "file", "drill"),
+    "bird": ("crow", "owl", "wren", "kite"),
+}
+
+
+@pytest.fixture
+def things(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a user's file: so many texts of three labels, in columns of these names."""
+
+    def write(count: int, text: str, label: str) -> Path:
+        rows = [
+            {text: f"I have the {THINGS[kind][n // 3 % 4]} of number {n}.", label: kind}
+            for n in range(count) for kind in [list(THINGS)[n % 3]]
+        ]  # fmt: skip
+        path = tmp_path / "things.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A task as a user's file: 60 sums with a rationale each, in given splits of 40, 8 and 12."""

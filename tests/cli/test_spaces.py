@@ -8,24 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-WORDS = {
-    "fruit": ("apple", "pear", "plum", "fig"),
-    "tool": ("saw", "axe", "file", "drill"),
-    "bird": ("crow", "owl", "wren", "kite"),
-}
 FAST = ("--pairs", "examples", "--contexts", 3, "--device", "cpu")
 
 
 @pytest.fixture
-def own(tmp_path):
+def own(things):
     """A user's file of three labels, in columns that have to be named."""
-    rows = [
-        {"said": f"I have the {WORDS[label][n // 3 % 4]} of number {n}.", "kind": label}
-        for n in range(90) for label in [list(WORDS)[n % 3]]
-    ]  # fmt: skip
-    path = tmp_path / "own.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return "--task", path, "--columns", "prompt=said,answer=kind"
+    return "--task", things(90, "said", "kind"), "--columns", "prompt=said,answer=kind"
 
 
 def test_icl_says_each_way_and_how_they_differ_item_by_item(whit, tiny_model, own):
@@ -113,6 +102,18 @@ def test_a_space_of_other_labels_is_no_space_of_before(whit, tiny_model, own, tm
     record.write_text(record.read_text().replace('"fruit"', '"food"'))
     said = whit("space", tiny_model, tmp_path / "new", *own, *FAST, "--items", 36, "--before", tmp_path / "old")
     assert said.code == 1 and "is a space of bird, food, tool" in " ".join(said.err.split())
+
+
+def test_directions_of_before_are_read_around_the_mean_of_now(whit, tiny_model, own, tmp_path):
+    """The mean of before is moved far away: nothing that is read by its directions changes."""
+    pytest.importorskip("matplotlib")
+    asked = (*own, *FAST, "--items", 36)
+    assert whit("space", tiny_model, tmp_path / "old", *asked).code == 0
+    tensors = load_file(tmp_path / "old" / "space.safetensors")
+    save_file({**tensors, "mean_SD": tensors["mean_SD"] + 100}, tmp_path / "old" / "space.safetensors")
+    said = whit("space", tiny_model, tmp_path / "new", *asked, "--before", tmp_path / "old")
+    rows = [line.split() for line in said.out.splitlines() if re.match(r" +\d+  ", line)]
+    assert len(rows) == 2 and all(row[1:4] == row[7:10] for row in rows)
 
 
 def test_a_space_of_other_texts_or_none_is_no_space_of_before(whit, tiny_model, own, tmp_path):

@@ -36,23 +36,12 @@ from whit.training.weights import token_weights
 SMALL = {"source": "answers", "batch_documents": 4, "optim": {"lr": 1e-2}}
 SPACE = {"pairs": "examples", "contexts": 4, "understanding": [0], "prediction": [1], "ramp": 0.0, "norm": "state"}
 KEPT = {"understanding": [0], "prediction": [1], "ramp": 0.0, "norm": "state"}
-WORDS = {
-    "fruit": ("apple", "pear", "plum", "fig"),
-    "tool": ("saw", "axe", "file", "drill"),
-    "bird": ("crow", "owl", "wren", "kite"),
-}
 
 
 @pytest.fixture
-def labels(tmp_path):
+def labels(things):
     """A task of three labels: 60 texts in a file."""
-    rows = [
-        {"text": f"I have the {WORDS[label][n // 3 % 4]} of number {n}.", "label": label}
-        for n in range(60) for label in [list(WORDS)[n % 3]]
-    ]  # fmt: skip
-    file = tmp_path / "labels.jsonl"
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return file
+    return things(60, "text", "label")
 
 
 @pytest.fixture

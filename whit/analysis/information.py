@@ -61,7 +61,7 @@ class Seen:
     """A space and its profile; the ids of the texts that built it; the judged texts by label, on two components.
 
     made: how, for the space's record. earlier: the profile of the model before a training. in_earlier: of this model by the
-    directions of that one, around its own mean: a training moves the mean by many times what texts differ by.
+    directions of that one, around its own mean, since a training moves the mean too.
     """
 
     space: TaskSpace

@@ -64,12 +64,11 @@ class Renderer:
         None where it does not stand there as words of its own, or more than once.
         """
         whole = self._text(messages, open_turn=True)
-        found = list(
-            re.finditer(rf"(?<!\w){re.escape(text)}(?!\w)", whole[max(0, whole.rfind(messages[-1].content)) :])
-        )
+        last = max(0, whole.rfind(messages[-1].content))  # a template may change what it writes: then all of it
+        found = list(re.compile(rf"(?<!\w){re.escape(text)}(?!\w)").finditer(whole, last))
         if len(found) != 1 or not text:
             return None
-        start = max(0, whole.rfind(messages[-1].content)) + found[0].start()
+        start = found[0].start()
         spans = self.tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
         touched = [i for i, (low, high) in enumerate(spans) if low < start + len(text) and high > start]
         return (touched[0], touched[-1] + 1) if touched else None
