@@ -264,6 +264,11 @@ def test_one_text_has_no_interval_and_one_that_is_not_utf8_is_named(whit, tiny_m
     assert "no text in UTF-8" in whit(*asked, tmp_path / "latin.txt").err
 
 
+def test_pictures_of_attention_go_to_a_file_and_not_a_directory(whit, tiny_model, sums, tmp_path):
+    said = whit("attention", tiny_model, "--task", sums, "--out", tmp_path, "--device", "cpu")
+    assert said.code == 2 and not said.out and "is a directory" in " ".join(said.err.split())
+
+
 def test_a_fact_that_no_item_has_is_refused_before_anything_is_scored(whit, tiny_model):
     table = '{name = "key_values", pairs = [3, 3], size = 4}'
     said = whit("evaluate", tiny_model, "--task", table, "--by", "dept", "--device", "cpu")

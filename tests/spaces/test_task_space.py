@@ -207,6 +207,11 @@ def test_a_plane_keeps_what_varies_most():
     torch.testing.assert_close(torch.cdist(flat, flat), torch.cdist(points, points), atol=0.1, rtol=0.01)
 
 
+def test_points_on_a_line_have_no_second_component():
+    line_N1 = torch.linspace(-1, 1, 30)[:, None]
+    assert not plane(line_N1 * torch.randn(1, 6, generator=generator()))[:, 1].any()
+
+
 def test_of_hints_for_two_labels_what_both_share_is_gone(tiny_model):
     """Each is then the other's opposite: being for or against anything is no part of it."""
     policy = load_policy(tiny_model)

@@ -18,7 +18,7 @@ from whit.objectives.space_cross_entropy import space_cross_entropy
 from whit.prompting.zero_shot import zero_shot
 from whit.recipes.pipeline import fingerprint
 from whit.recipes.recipe import Recipe
-from whit.spaces.build import build_space
+from whit.spaces.build import build_space, num_prompts
 from whit.spaces.states import flops_of as flops_of_prompts
 from whit.spaces.states import last_states
 from whit.stages import _space
@@ -237,6 +237,15 @@ def test_what_a_probe_of_the_machine_reads_of_labels_foretells_what_a_space_cost
     task = load_task(str(labels))
     rates = probe(model_artifact(str(tiny_model)), task, dtype="float32", device="cpu", max_new_tokens=2)
     assert (rates.num_labels, rates.num_texts) == (3, len(task.take("train")))
+
+
+def test_what_hints_are_foretold_to_cost_counts_the_hints(tiny_model, labels, tmp_path):
+    policy, examples = load_policy(tiny_model, dtype="float32"), load_task(str(labels)).take("train")
+    renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
+    guidance = _space.Guidance(_space.SpaceGuide(contexts=8), tiny_run(tmp_path, 1e9, task=str(labels)), examples)
+    foretold = guidance._cost(policy, renderer, examples, num_prompts(examples, "hints", 8))
+    build_space(policy.decoder, renderer, examples, contexts=8, ledger=(ledger := Ledger()))
+    assert foretold == pytest.approx(ledger.flops, rel=0.15)
 
 
 def test_a_recipe_with_a_kept_space_is_read_back_as_it_was_written_out(tiny_model, labels, tmp_path):
