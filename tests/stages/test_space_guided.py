@@ -310,6 +310,34 @@ def test_texts_that_built_a_kept_space_do_not_choose_its_layers(train, labels, t
     assert sorted(read) == sorted(renderer.prompt(zero_shot(example)) for example in others)
 
 
+def test_where_nearly_all_texts_built_a_kept_space_layers_have_to_be_named(train, labels, tmp_path, tiny_model):
+    policy, examples = load_policy(tiny_model, dtype="float32"), load_task(str(labels)).take("train")
+    renderer = Renderer(policy.tokenizer, max_length=256, more_stops=policy.stop_ids)
+    space = build_space(policy.decoder, renderer, examples, pairs="examples", contexts=2)
+    space.save(tmp_path / "kept", texts=[example.id for example in examples[1:]])
+    with pytest.raises(RecipeError, match=r"1 training text did not build .* Name space\.understanding"):
+        train("few", space={"norm": "state", "prediction": [1], "space": str(tmp_path / "kept")})
+
+
+def test_a_stage_that_goes_on_reads_the_space_that_was_built_last(tmp_path):
+    """The one that was due did not fit: an earlier one is in use."""
+    for number in (3, 9, 30):
+        (tmp_path / f"space-{number}").mkdir()
+    found = [_space._last_kept(tmp_path, step) for step in (2, 3, 12, 29, 30)]
+    assert [path and path.name for path in found] == [None, "space-3", "space-9", "space-9", "space-30"]
+
+
+def test_directions_stay_where_a_space_that_is_built_again_lies_on_one_line(train, tmp_path, monkeypatch):
+    """The spaces that are built later are taken to be flat: none is kept, and the training goes on."""
+    built = []
+    real = _space.build_space
+    monkeypatch.setattr(_space, "build_space", lambda *given, **named: built.append(1) or real(*given, **named))
+    monkeypatch.setattr(_space.Guidance, "_flat", lambda _, space: list(space.layers) if len(built) > 1 else [])
+    lines = metrics(train("again", 2e9, space={**SPACE, "refresh": 3}))
+    assert len(built) > 2 and len(lines) > 6 and lines[-1]["compression"] > 0
+    assert not list(tmp_path.rglob("space-*"))
+
+
 def test_a_push_goes_along_what_denoising_keeps_of_its_direction():
     """Of (0.8, 0.6) at length 10 the first axis is kept: (8, 0)."""
     guide = Guide(torch.tensor([[[0.8, 0.6]]]), torch.zeros(1, 2), torch.tensor([[10.0]]), [torch.tensor([[1.0, 0.0]])])

@@ -153,7 +153,12 @@ class Guidance:
             space = TaskSpace.load(self.settings.space)
             _check_fits(space, self.settings.space, policy, self.examples, self.run.template)
             used = set(read_record(self.settings.space / "space.json").get("texts", ()))
-            others = [example for example in self.examples if example.id not in used] or list(self.examples)
+            others = [example for example in self.examples if example.id not in used]
+            if self._is_probed and len(others) < 2 * len(space.labels):
+                raise RecipeError(
+                    f"space.space: {plural(len(others), 'training text')} did not build {self.settings.space}, too few to "
+                    "choose layers by. Name space.understanding, or build it of fewer: `whit space --items`."
+                )
             judged = stream(self.run.seed, "space-probe").sample(others, min(PROBED, len(others)))
         self.labels = space.labels
         self.understanding, self.prediction = self._layers(space, policy, renderer, judged)
@@ -193,13 +198,15 @@ class Guidance:
         """What a step trains on, and numbers to write beside the loss. Builds the space again where that is due."""
         every, before = self.settings.refresh, self.run.ledger.flops
         if every and (due := step // every * every) != self.last_built:
-            self._renew(due, is_now=due == step)
+            self._renew(due, self._step_flops(documents), is_now=due == step)
         if self._asks("noise_TK"):
             documents = [
                 replace(d, recorded={**d.recorded, "noise_TK": self._noise(d, step, place)})
                 for place, d in enumerate(documents)
             ]
-        numbers = {} if step % LOOKS_EVERY else {"gradient_cosine": self._cosine(documents[:LOOKS_AT])}
+        looked, numbers = documents[:LOOKS_AT], dict[str, float]()
+        if step % LOOKS_EVERY == 0 and self.run.ledger.fits(2 * self._step_flops(looked) + self._step_flops(documents)):
+            numbers = {"gradient_cosine": self._cosine(looked)}
         return Feed(documents, numbers, once=self.run.ledger.flops - before)
 
     def _asks(self, signal: str) -> bool:
@@ -301,26 +308,32 @@ class Guidance:
                 'state has the cosines 1 and -1 whatever it is, and no gradient. Set norm = "state", or name other layers.'
             )
 
-    def _renew(self, step: int, *, is_now: bool) -> None:
-        """The space of the weights at a step; what was built then is read again where a stage goes on."""
-        policy, kept = self.trainee.policy, self.run.directory / f"space-{step}"
-        if is_now:
-            number = num_prompts(self.examples, self.settings.pairs, self.settings.contexts)
-            if not self.run.ledger.fits(self._cost(policy, self.trainee.renderer, self.examples, number)):
-                self.last_built = step  # what is left trains on with the directions that there are
-                return
-            space = self._built(policy, self.trainee.renderer, self.examples, self.layers)
-            shutil.rmtree(kept, ignore_errors=True)
-            space.save(kept)
-        elif (kept / "space.json").exists():
-            space = TaskSpace.load(kept)
-        else:
-            self.last_built = step
+    def _renew(self, step: int, needed: float, *, is_now: bool) -> None:
+        """The space of the weights at a step, where that fits the budget beside `needed`; else the directions stay.
+
+        A stage that goes on reads what was built last before it was ended.
+        """
+        policy, directory = self.trainee.policy, self.run.directory
+        if self.last_built == 0 and (last := _last_kept(directory, step - 1 if is_now else step)):
+            self._put(TaskSpace.load(last), policy)
+        self.last_built = step
+        number = num_prompts(self.examples, self.settings.pairs, self.settings.contexts)
+        cost = self._cost(policy, self.trainee.renderer, self.examples, number)
+        if not is_now or not self.run.ledger.fits(cost + needed):
             return
-        self._check_directions(space)
+        space = self._built(policy, self.trainee.renderer, self.examples, self.layers)
+        if flat := [layer for layer in self.layers if layer in self._flat(space)]:
+            told = f"built again at step {step}, all labels lie on one line after layer {ranges(flat)}"
+            self.run.notify({"guard": f"space: {told}: the directions of before stay."})
+            return
+        kept = directory / f"space-{step}"
+        shutil.rmtree(kept, ignore_errors=True)
+        space.save(kept)
+        self._put(space, policy)
+
+    def _put(self, space: TaskSpace, policy: Policy) -> None:
         assert self.trainee.guide is not None
         self.trainee.guide.put(self._guide(space, policy))
-        self.last_built = step
 
     def _noise(self, document: Document, step: int, place: int) -> Tensor:
         generator = torch.Generator().manual_seed(key64(self.run.seed, "space-noise", step, place) % 2**63)
@@ -339,9 +352,18 @@ class Guidance:
             masters = [m for p, m in zip(optimizer.parameters, optimizer.masters, strict=True) if id(p) in own]
             found.append(torch.cat([m.grad.flatten() for m in masters if m.grad is not None]))
             optimizer.adamw.zero_grad(set_to_none=True)
-            rank = self.trainee.lora.rank if self.trainee.lora else 0
-            self.run.ledger.charge("train", flops=sum(step_flops(self.forward, documents, rank)))
+            self.run.ledger.charge("train", flops=self._step_flops(documents))
         return float(torch.nn.functional.cosine_similarity(found[0], found[1], dim=0))
+
+    def _step_flops(self, documents: Sequence[Document]) -> float:
+        return sum(step_flops(self.forward, documents, self.trainee.lora.rank if self.trainee.lora else 0))
+
+
+def _last_kept(directory: Path, step: int) -> Path | None:
+    """The space that was built last, at this step or before."""
+    steps = [int(path.name.removeprefix("space-")) for path in directory.glob("space-*")]
+    last = max((number for number in steps if number <= step), default=None)
+    return None if last is None else directory / f"space-{last}"
 
 
 def _ramped(weight: float, ramp: float, progress: float) -> float:
